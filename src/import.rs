@@ -64,8 +64,11 @@
 //! What several tokens share, such as an owner, leads to several ids. They are tried one after the
 //! other, at most [`Import::max_candidates`]. This is the one place where a check costs more with
 //! more rows. So slow hashes are computed on threads of their own, a few at a time, and behind a
-//! brake. For each look-up, 60 texts that match nothing pass at once, and then 20 a minute. The
-//! time of such a check tells whether an owner has tokens that were not used yet.
+//! brake. It counts each row that a text is compared with, unless the text is let in. For each
+//! look-up, 400 rows pass at once, and then one a second. So it lets in 20 devices that come
+//! together for 20 tokens of a user. If 20 tokens of an owner wait, 20 wrong texts pass, and then
+//! three a minute. A main password is such a text: see [`OnlyTexts`]. The time of such a check
+//! tells whether an owner has tokens that were not used yet.
 //!
 //! # What holds throughout
 //!
@@ -74,11 +77,32 @@
 //!   token by the id, or rotate it.
 //! - Nothing is trimmed: a text is compared exactly as it was sent.
 //! - A row that was revoked, or that ended in another way, denies its text for as long as it is
-//!   kept. A second run of an import finds it there and changes nothing. While
+//!   kept. What if the text has two rows? See [below](#if-the-old-system-hashes-a-text-anew).
+//! - A second run of an import finds the row there and changes nothing. While
 //!   [`Policy::with_open_import`](crate::Policy::with_open_import) is set, no row is purged, and a
 //!   forgotten token leaves a tombstone.
 //! - A run under another import key is refused. It would find no token that is there, and import
 //!   the revoked ones again.
+//!
+//! # If the old system hashes a text anew
+//!
+//! Then a second run takes the new hash for another token, and two rows belong to one text. As long
+//! as a text's row holds what the old system kept, all rows of all schemes are asked. One that was
+//! revoked or rotated here denies the text. If such a row can't be compared, because its key is
+//! missing or a newer program wrote it, the check fails. If none ended, a row in use decides.
+//!
+//! A revoked row is not seen in these cases. **Revoke both rows, and the token in the old system,
+//! too:**
+//!
+//! - The other row was in use before, or was digested at the import: then it decides at once. Texts
+//!   in clear, UUIDs, JWTs and SHA-256 of random texts are digested at the import.
+//! - The revoked row is found by its owner, and the text comes without a user name or with another.
+//! - The host no longer tries the revoked row's scheme, or not for such texts. **Keep the schemes
+//!   of all runs.**
+//! - The revoked row was forgotten, or is damaged and shares its look-up.
+//!
+//! If a row was narrowed, or got an earlier end, before its first use, the new one may decide
+//! instead.
 //!
 //! [`TokenAuthority::import`]: crate::TokenAuthority::import
 //! [`TokenAuthority::authenticate_with`]: crate::TokenAuthority::authenticate_with
@@ -117,6 +141,7 @@ pub use self::argon2::Argon2;
 pub use self::bcrypt::Bcrypt;
 #[cfg(feature = "import-blake3")]
 pub use self::blake3::Blake3;
+pub(crate) use self::brake::Counted;
 pub use self::foreign::{Foreign, ForeignSecret, ForeignText, InvalidKept, Lookup};
 #[cfg(feature = "import-pbkdf2")]
 pub use self::forgejo::Forgejo;

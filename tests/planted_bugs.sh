@@ -261,14 +261,23 @@ plant "candidates behind a free place are not looked at" src/authority/import.rs
     "None => free = free.or(Some(*id))," \
     "None => return Ok(Ok(*id)),"
 plant "a revoked imported row needs its key" src/authority/foreign.rs \
-    "Compared::Unclear(_) if is_revoked => {}" \
-    "Compared::Unclear(reason) if is_revoked => *unclear = Some(reason),"
+    "*unclear = unclear.or((!is_revoked).then_some(reason));" \
+    "*unclear = Some(reason);"
+plant "an ended row that can't be compared lets its text in by another" src/authority/foreign.rs \
+    "*unclear_ended = Some(reason);" \
+    ""
 plant "the first of two rows of one foreign text decides" src/authority/foreign.rs \
-    "(Some(_), Some(other)) if has_ended(&other.candidate) => Some(other)," \
+    "(Some(one), Some(other)) if rank(&other) > rank(&one) => Some(other)," \
     "(Some(one), Some(_)) => Some(one),"
+plant "a row that waits decides beside one in use" src/authority/foreign.rs \
+    "(candidate.has_ended(), candidate.is_taken_over())" \
+    "(candidate.has_ended(), false)"
+plant "an ended row of another scheme is not looked for" src/authority/foreign.rs \
+    "        self.has_ended() || self.is_taken_over()" \
+    "        true"
 plant "the first of two slow rows of one foreign text decides" src/authority/foreign.rs \
-    "matching().find(|index| ended[*index]).or(matching().next())" \
-    "matching().find(|index| ended[*index] || true)"
+    "Ok(matching.map(|(candidate, _)| Some(candidate)).fold(None, deciding))" \
+    "Ok({ matching }.next().map(|(candidate, _)| candidate))"
 plant "a damaged imported row is handed on as a password" src/authority/foreign.rs \
     "if !lookup.is_shared() {" \
     "if false {"
@@ -380,8 +389,17 @@ plant "a token of Laravel Sanctum can't be sent by Bearer" src/web/credentials.r
     "token68(token, |byte| is_b64token_byte(byte) || byte == b'|');" \
     "token68(token, is_b64token_byte);"
 plant "guesses at imported tokens are not held back" src/import/brake.rs \
-    "        counted.is_ok()" \
-    "        counted.is_ok() || true"
+    "        held_back.is_none()" \
+    "        held_back.is_none() || true"
+plant "a guess counts once, however many rows it is compared with" src/import/brake.rs \
+    "i64::try_from(self.rows).unwrap_or(BURST).min(BURST) * SECONDS_EACH" \
+    "SECONDS_EACH"
+plant "a look-up with many rows is never tried" src/import/brake.rs \
+    "i64::try_from(self.rows).unwrap_or(BURST).min(BURST) * SECONDS_EACH" \
+    "i64::try_from(self.rows).unwrap_or(BURST) * SECONDS_EACH"
+plant "a text that one brake holds back counts on the others" src/import/brake.rs \
+    "self.forgive(&all[..held_back]);" \
+    "_ = held_back;"
 plant "the number of an import's candidate is left out of its id" src/import/place.rs \
     "let bits = self.hmac(b\"ati1\", &parts, &candidate.to_be_bytes());" \
     "let bits = self.hmac(b\"ati1\", &parts, &[0; 4]); _ = candidate;"
@@ -412,6 +430,9 @@ plant "a row alone makes a JWT good" src/import/jwt.rs \
 plant "the signing key that everybody knows is accepted" src/import/jwt.rs \
     "if key.is_empty() || key.eq_ignore_ascii_case(DOCUMENTED_KEY) {" \
     "if key.is_empty() {"
+plant "zeros at its end make another signing key of the known one" src/import/jwt.rs \
+    "end.is_whitespace() || end == '\\0'" \
+    "end.is_whitespace()"
 plant "a UUID without random bits is taken for one with them" src/import/uuid.rs \
     "14 => byte == b'4'," \
     "14 => true,"
@@ -426,9 +447,9 @@ plant "a row with a newer digest is passed over by a foreign text" src/authority
     "return Compared::Unclear(StatusUnclear::DigestScheme(digest.scheme()));" \
     "return Compared::Other;"
 plant "the time tells which candidate a foreign text belongs to" src/authority/foreign.rs \
-    "kept.iter().map(|kept| scheme.verify(kept, &text).unwrap_or(false)).collect();" \
-    "kept.iter().scan(false, |found, kept| { let is_match = !*found && scheme.verify(kept, &text).\
-unwrap_or(false); *found |= is_match; Some(is_match) }).collect();"
+    "hashes.iter().map(|(scheme, kept)| verify(&**scheme, kept)).collect()" \
+    "hashes.iter().scan(false, |found, (scheme, kept)| { let is_match = !*found && \
+verify(&**scheme, kept); *found |= is_match; Some(is_match) }).collect()"
 plant "a weak text is compared with what is written before its secret" src/authority/foreign.rs \
     "Some(key) => digest.is_of_same_text(&Digest::keyed(key, scheme.secret_part(text)))," \
     "Some(key) => digest.is_of_same_text(&Digest::keyed(key, text)),"

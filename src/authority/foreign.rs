@@ -9,7 +9,7 @@ use crate::authority::authenticate::Verified;
 use crate::digest::Digest;
 use crate::error::{AuthError, DenialReason, Denied, Failed};
 use crate::event::{ChangeEvent, Event};
-use crate::import::{Foreign, ForeignText, Import, Lookup, Places};
+use crate::import::{Counted, Foreign, ForeignText, Import, Lookup, Places};
 use crate::present::{Authenticated, Origin};
 use crate::record::{StatusUnclear, TokenRecord};
 use crate::row::ReadableRow;
@@ -21,14 +21,39 @@ use crate::token::{ParseError, TokenId};
 
 /// A row that a foreign text may belong to.
 struct Candidate {
+    scheme: Arc<dyn Foreign>,
     row: ReadableRow,
     own_use: Option<Timestamp>,
 }
 
-/// Returns whether a candidate is a token that was revoked or rotated.
-fn has_ended(candidate: &Candidate) -> bool {
-    let record = candidate.row.record();
-    record.revocation().is_some() || record.successor().is_some()
+impl Candidate {
+    /// Returns whether it is a token that was revoked or rotated.
+    fn has_ended(&self) -> bool {
+        let record = self.row.record();
+        record.revocation().is_some() || record.successor().is_some()
+    }
+
+    /// Returns whether its row has a digest of ours, as it has from its first use on.
+    fn is_taken_over(&self) -> bool {
+        self.row.record().digest().foreign().is_none()
+    }
+
+    /// Returns whether its text is decided by this row, whatever other rows it may have.
+    fn is_final(&self) -> bool {
+        self.has_ended() || self.is_taken_over()
+    }
+}
+
+/// Returns which of two rows of one text decides.
+///
+/// The old system may have hashed one text twice, and two runs have imported both. An ended row
+/// denies the text. Otherwise the row that is in use decides, since it has what was changed here.
+fn deciding(one: Option<Candidate>, other: Option<Candidate>) -> Option<Candidate> {
+    let rank = |candidate: &Candidate| (candidate.has_ended(), candidate.is_taken_over());
+    match (one, other) {
+        (Some(one), Some(other)) if rank(&other) > rank(&one) => Some(other),
+        (one, other) => one.or(other),
+    }
 }
 
 /// A search for one foreign text, over all schemes.
@@ -37,15 +62,25 @@ struct Search<'s> {
     places: Places<'s>,
     text: &'s str,
     origin: &'s Origin<'s>,
+    /// The rows whose slow hashes have to be computed.
+    slow: Vec<SlowRows>,
     /// Why a candidate can't be compared. Told only if no row matches: another may.
     unclear: Option<StatusUnclear>,
+    /// The same of a candidate that has ended. If the text is its, no other row may let it in.
+    unclear_ended: Option<StatusUnclear>,
 }
 
-/// The candidate whose text was presented.
-struct Match {
-    candidate: Candidate,
-    /// What was held back by the brake, if the text was compared slowly.
-    braked: Option<TokenId>,
+/// The rows of one look-up whose slow hashes have to be computed.
+struct SlowRows {
+    /// The look-up's first place. Its brake is named by it.
+    first: TokenId,
+    rows: Vec<(Candidate, Box<[u8]>)>,
+}
+
+impl SlowRows {
+    fn counted(&self) -> Counted {
+        Counted { first: self.first, rows: self.rows.len() }
+    }
 }
 
 /// What a candidate's digest says of a text.
@@ -102,48 +137,63 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         self.refuse_without_upkeep()?;
         let places = self.places()?;
-        let mut search = Search { import, places, text, origin, unclear: None };
+        let mut search = Search {
+            import,
+            places,
+            text,
+            origin,
+            slow: Vec::new(),
+            unclear: None,
+            unclear_ended: None,
+        };
+        let mut matching = None;
         for scheme in import.schemes() {
-            let mut matching = None;
             for lookup in scheme.lookups(&presented) {
-                let found = self.find_match(&mut search, scheme, &lookup).await?;
-                // The old system may have hashed one text in two ways, and two runs have imported
-                // both. Then a row that has ended decides, whichever comes first.
-                matching = match (matching, found) {
-                    (Some(_), Some(other)) if has_ended(&other.candidate) => Some(other),
-                    (one, other) => one.or(other),
-                };
+                matching = deciding(matching, self.find_match(&mut search, scheme, &lookup).await?);
             }
-            if let Some(Match { candidate, braked }) = matching {
-                let verified = self.decide(&**scheme, candidate, text, origin).await?;
-                // Only guesses and ended tokens are held back: a user's devices may all come at
-                // once after the move.
-                if let Some(place) = braked {
-                    import.slow().forgive(place);
-                }
-                return Ok(verified);
+            // From its second use on, a token costs what a token of ours does.
+            if matching.as_ref().is_some_and(Candidate::is_final) {
+                break;
             }
         }
-        match search.unclear {
-            Some(unclear) => Err(Failed::from(unclear).into()),
-            None => not_ours,
+        let Search { slow, unclear, unclear_ended, .. } = search;
+        let mut counted = Vec::new();
+        // At a first use all schemes are asked. The old system may have hashed the text of an ended
+        // token anew under another one, and a second run has imported that.
+        if !matching.as_ref().is_some_and(Candidate::is_final) {
+            counted = slow.iter().map(SlowRows::counted).collect();
+            matching = deciding(matching, self.compare_slowly(import, slow, &counted, text).await?);
         }
+        let Some(candidate) = matching else {
+            return unclear.map_or(not_ours, |reason| Err(Failed::from(reason).into()));
+        };
+        // The text may be that of the ended row. An unclear row that has not ended could only let
+        // it in, too.
+        if let Some(reason) = unclear_ended.filter(|_| !candidate.is_final()) {
+            return Err(Failed::from(reason).into());
+        }
+        let verified = self.decide(candidate, text, origin).await?;
+        // Only guesses and ended tokens are held back: a user's devices may all come at once after
+        // the move.
+        import.slow().forgive(&counted);
+        Ok(verified)
     }
 
-    /// Finds the candidate of a look-up whose text was presented.
+    /// Finds the candidate of a look-up whose text was presented. Leaves those that take long in
+    /// `search.slow`.
     ///
     /// # Errors
     /// - [`AuthError::Denied`] if the text led to a damaged row of its own.
-    /// - [`AuthError::Failed`] if the store fails, or if too many slow checks run.
+    /// - [`AuthError::Failed`] if the store fails.
     async fn find_match(
         &self,
         search: &mut Search<'_>,
         scheme: &Arc<dyn Foreign>,
         lookup: &Lookup,
-    ) -> Result<Option<Match>, AuthError> {
-        let Search { import, places, text, origin, unclear } = search;
+    ) -> Result<Option<Candidate>, AuthError> {
+        let Search { import, places, text, origin, slow, unclear, unclear_ended } = search;
         let place = |candidate| places.id(scheme.name(), lookup, candidate);
-        let (mut revoked, mut slow) = (None, Vec::new());
+        let (mut matching, mut rows) = (None, Vec::new());
         for id in (0..import.candidates(lookup)).map(place) {
             // Before the row: a flush in between moves a use from the log to the store.
             let own_use = self.own_use(id);
@@ -156,28 +206,29 @@ impl<S: TokenStore> TokenAuthority<S> {
                 }
                 continue;
             };
-            let candidate = Candidate { row, own_use };
+            let candidate = Candidate { scheme: scheme.clone(), row, own_use };
             match self.compare(&**scheme, candidate.row.record(), text) {
-                // The other candidates are not looked at: from its second use on, a token costs
-                // what a token of ours does.
-                Compared::Match => return Ok(Some(Match { candidate, braked: None })),
-                Compared::Slow(kept) => slow.push((candidate, kept)),
+                // The other candidates are not looked at.
+                Compared::Match if candidate.is_final() => return Ok(Some(candidate)),
+                Compared::Match => matching = deciding(matching, Some(candidate)),
+                Compared::Slow(kept) => rows.push((candidate, kept)),
                 // A revoked row needs no key to deny, and its key may be gone.
                 Compared::Unclear(_) if is_revoked && !lookup.is_shared() => {
-                    revoked = Some(Match { candidate, braked: None });
+                    return Ok(Some(candidate));
                 }
-                Compared::Unclear(_) if is_revoked => {}
+                Compared::Unclear(reason) if candidate.has_ended() => {
+                    *unclear_ended = Some(reason);
+                    // A revoked one holds up no text that belongs to no row, such as a password.
+                    *unclear = unclear.or((!is_revoked).then_some(reason));
+                }
                 Compared::Unclear(reason) => *unclear = Some(reason),
                 Compared::Other => {}
             }
         }
-        if revoked.is_some() || slow.is_empty() {
-            return Ok(revoked);
+        if !rows.is_empty() {
+            slow.push(SlowRows { first: place(0), rows });
         }
-        // Each look-up has one brake, named by its first place.
-        let first = place(0);
-        let slowly = self.compare_slowly(import, scheme, first, slow, text).await?;
-        Ok(slowly.map(|candidate| Match { candidate, braked: Some(first) }))
+        Ok(matching)
     }
 
     /// Returns whether a text begins as ours do. Such a text is never a foreign one.
@@ -217,48 +268,50 @@ impl<S: TokenStore> TokenAuthority<S> {
         if is_match { Compared::Match } else { Compared::Other }
     }
 
-    /// Compares a text with all of these candidates, on a thread of its own.
-    ///
-    /// Returns one that matches; if there are several, one that has ended. The old system may have
-    /// hashed one text twice, and two runs have imported both.
+    /// Compares a text with all of these candidates, on a thread of its own. Returns the one that
+    /// decides.
     async fn compare_slowly(
         &self,
         import: &Import,
-        scheme: &Arc<dyn Foreign>,
-        place: TokenId,
-        candidates: Vec<(Candidate, Box<[u8]>)>,
+        slow: Vec<SlowRows>,
+        counted: &[Counted],
         text: &str,
     ) -> Result<Option<Candidate>, Failed> {
-        let (mut candidates, kept): (Vec<_>, Vec<_>) = candidates.into_iter().unzip();
-        let ended: Vec<_> = candidates.iter().map(has_ended).collect();
-        let (scheme, text) = (scheme.clone(), Zeroizing::new(text.to_owned()));
+        if slow.is_empty() {
+            return Ok(None);
+        }
+        let (mut candidates, mut hashes) = (Vec::new(), Vec::new());
+        for (candidate, kept) in slow.into_iter().flat_map(|slow| slow.rows) {
+            hashes.push((candidate.scheme.clone(), kept));
+            candidates.push(candidate);
+        }
+        let text = Zeroizing::new(text.to_owned());
         // Each is tried, whichever matches, so that the time does not tell which one it was.
-        let compare = move || {
-            let matches: Vec<_> =
-                kept.iter().map(|kept| scheme.verify(kept, &text).unwrap_or(false)).collect();
-            let matching = || (0..matches.len()).filter(|index| matches[*index]);
-            matching().find(|index| ended[*index]).or(matching().next())
+        let compare = move || -> Vec<bool> {
+            let verify =
+                |scheme: &dyn Foreign, kept: &[u8]| scheme.verify(kept, &text).unwrap_or(false);
+            hashes.iter().map(|(scheme, kept)| verify(&**scheme, kept)).collect()
         };
-        let found = import.slow().run(place, self.now(), compare).await?;
-        Ok(found.map(|index| candidates.swap_remove(index)))
+        let matches = import.slow().run(counted, self.now(), compare).await?;
+        let matching = candidates.into_iter().zip(matches).filter(|(_, is_match)| *is_match);
+        Ok(matching.map(|(candidate, _)| Some(candidate)).fold(None, deciding))
     }
 
     /// Decides on a row whose text was presented: its status, then its digest of ours.
     async fn decide(
         &self,
-        scheme: &dyn Foreign,
         candidate: Candidate,
         text: &str,
         origin: &Origin<'_>,
     ) -> Result<Verified, AuthError> {
-        let Candidate { row, own_use } = candidate;
+        let Candidate { scheme, row, own_use } = candidate;
         // As in `verify`, and not shared: a call in between would move the row once more.
         let now = self.now();
         let status = self.status(&row, now, own_use)?;
         if let Some(reason) = DenialReason::from_status(status) {
             return Err(self.deny_status(&row, status, reason, now, origin).await.into());
         }
-        self.take_over(scheme, &row, text, now).await;
+        self.take_over(&*scheme, &row, text, now).await;
         Ok(Verified::new(row, now))
     }
 

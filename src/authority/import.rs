@@ -21,6 +21,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// and run again. The policy's limits of tokens per owner and of labels don't apply. An end
     /// that today's policy would not allow becomes the latest one that it allows.
     ///
+    /// A token whose text the old system hashed anew is another one here. See [what holds
+    /// then](crate::import#if-the-old-system-hashes-a-text-anew).
+    ///
     /// # Errors
     /// - [`IssueError::Invalid`] if the owner or the label is not valid, or if the attributes leave
     ///   no room for one more.

@@ -94,6 +94,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// host has the ring with the new active key.** A host with the old ring still seals rows under
     /// the old key, and they would fail once it is gone.
     ///
+    /// A revoked row doesn't count. If an imported token was used here and then revoked, its row
+    /// can't be compared without the key. Then first uses of the same owner's other imported tokens
+    /// fail until the row is forgotten.
+    ///
     /// # Errors
     /// - [`RetireError::Active`] if it is the active key.
     /// - [`RetireError::InUse`] with the number of rows that it seals.

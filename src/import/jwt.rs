@@ -33,9 +33,11 @@ impl Jwt {
     ///
     /// # Errors
     /// [`InvalidSigningKey`] if it is empty, or if it is the one that PowerShell Universal's
-    /// documentation names.
+    /// documentation names, also with zero bytes at its end.
     pub fn of_powershell_universal(signing_key: &str) -> Result<Jwt, InvalidSigningKey> {
-        let key = signing_key.trim();
+        // HMAC pads a key with zeros, so those at its end make no other key.
+        let key = signing_key.trim_start();
+        let key = key.trim_end_matches(|end: char| end.is_whitespace() || end == '\0');
         if key.is_empty() || key.eq_ignore_ascii_case(DOCUMENTED_KEY) {
             return Err(InvalidSigningKey);
         }

@@ -7,10 +7,9 @@ use std::thread;
 
 use tokio::sync::{Semaphore, oneshot};
 
-use super::brake::Brake;
+use super::brake::{Brake, Counted};
 use crate::error::Failed;
 use crate::timestamp::Timestamp;
-use crate::token::TokenId;
 
 /// How many checks may wait for each that runs.
 const WAITING_EACH: usize = 8;
@@ -32,24 +31,24 @@ impl SlowChecks {
         SlowChecks { places, most, waiting: Arc::default(), brake: Brake::new() }
     }
 
-    /// Takes back the count of a text that matched.
-    pub(crate) fn forgive(&self, place: TokenId) {
-        self.brake.forgive(place);
+    /// Takes back what was counted for a text that matched.
+    pub(crate) fn forgive(&self, counted: &[Counted]) {
+        self.brake.forgive(counted);
     }
 
-    /// Runs `check` on a thread of its own, for a text of one look-up.
+    /// Runs `check` on a thread of its own. It compares a text with the rows that are counted.
     ///
     /// # Errors
     /// [`Failed::ImportBusy`] if too many run or ran, or if the check panicked.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
-        place: TokenId,
+        counted: &[Counted],
         now: Timestamp,
         check: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, Failed> {
         let waiting = Waiting::one_more(&self.waiting, self.most * WAITING_EACH);
         let waiting = waiting.ok_or(Failed::ImportBusy)?;
-        if !self.brake.allows(place, now) {
+        if !self.brake.allows(counted, now) {
             return Err(Failed::ImportBusy);
         }
         let permit = self.places.clone().acquire_owned().await.map_err(|_| Failed::ImportBusy)?;
@@ -97,6 +96,11 @@ mod tests {
 
     use super::*;
     use crate::block_on::block_on;
+    use crate::token::TokenId;
+
+    fn one_row(first: TokenId) -> [Counted; 1] {
+        [Counted { first, rows: 1 }]
+    }
 
     type Check = Pin<Box<dyn Future<Output = Result<(), Failed>> + Send>>;
 
@@ -108,7 +112,7 @@ mod tests {
             _ = runs.send(()); // ignored: the test may not listen
             _ = may_end.recv(); // an error once the test has dropped the other end
         };
-        let run = async move { checks.run(place, Timestamp::MIN, work).await };
+        let run = async move { checks.run(&one_row(place), Timestamp::MIN, work).await };
         (Box::pin(run), is_running, end)
     }
 
@@ -157,9 +161,9 @@ mod tests {
     fn a_guess_that_the_brake_holds_back_takes_no_place() {
         let checks = Arc::new(SlowChecks::new(1));
         let place = TokenId::from_u64(1).unwrap();
-        let guess = || block_on(checks.run(place, Timestamp::MIN, || ()));
-        let refused = (0..200).filter(|_| guess().is_err()).count();
-        assert_eq!(refused, 140);
-        block_on(checks.run(TokenId::MAX, Timestamp::MIN, || ())).unwrap();
+        let guess = |place| block_on(checks.run(&one_row(place), Timestamp::MIN, || ()));
+        let refused = (0..500).filter(|_| guess(place).is_err()).count();
+        assert_eq!(refused, 100);
+        guess(TokenId::MAX).unwrap();
     }
 }

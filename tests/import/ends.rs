@@ -49,7 +49,7 @@ fn uses_of_an_ended_token_are_held_back_like_guesses() {
     let enter =
         || wait(bench.tokens.authenticate_with(&import, Some(&alice), WORDS, Origin::unknown()));
     let is_busy = |entered| matches!(entered, Err(AuthError::Failed(Failed::ImportBusy)));
-    assert_eq!((0..70).filter(|_| is_busy(enter())).count(), 10);
+    assert_eq!((0..410).filter(|_| is_busy(enter())).count(), 10);
 }
 
 #[test]

@@ -107,6 +107,44 @@ fn the_time_does_not_tell_which_candidate_matched() {
 }
 
 #[test]
+fn a_guess_counts_as_many_times_as_there_are_rows_that_wait() {
+    let bench = bench();
+    let import = all_schemes();
+    for number in 0..20 {
+        bench.imported(OfOwner.secret("alice", &format!("token number {number}")));
+    }
+    let guess = || match enter_by(&bench, &import, "a guess") {
+        Err(AuthError::NotOurs(_)) => true,
+        Err(AuthError::Failed(Failed::ImportBusy)) => false,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((0..30).filter(|_| guess()).count(), 20);
+    bench.clock.advance(secs(19));
+    assert!(!guess());
+    bench.clock.advance(secs(1));
+    assert!(guess() && !guess());
+}
+
+#[test]
+fn each_of_twenty_devices_of_one_user_gets_in_after_the_move() {
+    let bench = bench();
+    let import = all_schemes();
+    let text = |number: usize| format!("token number {number}");
+    let ids: Vec<_> =
+        (0..20).map(|number| bench.imported(OfOwner.secret("alice", &text(number)))).collect();
+    // A client with another password came before them.
+    for _ in 0..19 {
+        assert!(matches!(enter_by(&bench, &import, "a guess"), Err(AuthError::NotOurs(_))));
+    }
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(enter_by(&bench, &import, &text(number)).unwrap(), *id);
+    }
+    for (number, id) in ids.iter().enumerate() {
+        assert_eq!(enter_by(&bench, &import, &text(number)).unwrap(), *id);
+    }
+}
+
+#[test]
 fn a_text_that_is_longer_than_any_token_is_not_hashed() {
     use sha2::Digest as _;
     let bench = bench();

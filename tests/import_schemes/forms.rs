@@ -140,7 +140,13 @@ fn what_is_found_by_its_owner_is_found_by_no_other_and_by_none() {
 #[test]
 fn the_documented_signing_key_is_refused_however_it_is_written() {
     let upper = DOCUMENTED_KEY.to_uppercase();
-    for key in [DOCUMENTED_KEY, &format!(" {DOCUMENTED_KEY}\n"), &upper, "", " \t"] {
+    let padded = ["\0", "\0\0", "\0\n", "\n\0"].map(|end| format!(" {DOCUMENTED_KEY}{end}"));
+    let written = [DOCUMENTED_KEY, &upper, "", " \t", "\0", " \0\0"];
+    // HMAC pads a key with zeros, so zeros at its end change no signature.
+    assert!(samples().iter().all(|sample| {
+        looks_up(&Jwt::danger_with_any_key(&format!("{DOCUMENTED_KEY}\0")), sample)
+    }));
+    for key in written.into_iter().chain(padded.iter().map(String::as_str)) {
         let refused = Jwt::of_powershell_universal(key).expect_err(key);
         assert_eq!(refused, InvalidSigningKey);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use app_tokens::error::AuthError;
+use app_tokens::error::{AuthError, Failed};
 use app_tokens::import::{
     Argon2, Bcrypt, Blake3, Foreign, ForeignSecret, ForeignText, ForeignToken, Forgejo, Import,
     Imported, InvalidKept, Lookup, Pbkdf2,
@@ -255,11 +255,17 @@ fn hostile_rows_of_an_owner_neither_let_in_nor_keep_a_good_one_out() {
         let outcome = host.tokens.import(&operator(), &import, token).await.unwrap();
         let Imported::Done(id) = outcome else { panic!("{outcome:?}") };
 
-        let refused = host.present_to(&import, Some(&alice), "bug").await;
-        assert!(matches!(refused, Err(AuthError::NotOurs(_))), "{refused:?}");
+        // The brake counts each row that is tried, and lets 400 pass at once.
+        for guess in 0..10 {
+            let is_held_back = (guess + 1) * (imported + 1) > 400;
+            match host.present_to(&import, Some(&alice), "bug").await {
+                Err(AuthError::Failed(Failed::ImportBusy)) if is_held_back => {}
+                Err(AuthError::NotOurs(_)) if !is_held_back => {}
+                other => panic!("{guess}: {other:?}"),
+            }
+        }
+        host.clock.advance(Duration::from_secs(3600));
         for _ in 0..2 {
-            // The brake counts each row that is tried.
-            host.clock.advance(Duration::from_secs(3600));
             assert_eq!(host.present_to(&import, Some(&alice), text).await.unwrap(), id);
         }
     });

@@ -86,16 +86,22 @@ pub async fn runs_its_course<S: TokenStore>(store: S, case: &Case) {
         return;
     }
     let host = Host::over(store);
+    // What can't be imported matches nothing either, such as a JWT with another signature.
+    if case.expected == Expected::NotOurs && case.secret().is_err() {
+        assert_not_ours(&host, case, &case.text).await;
+        return;
+    }
     let id = match host.import(case).await {
         Ok(Imported::Done(id)) => id,
         other => panic!("{name} is not imported: {other:?}"),
     };
     assert_eq!(host.import(case).await.unwrap(), Imported::AlreadyThere(id), "{name}");
-    assert_no_other_text(&host, case).await;
     if case.expected == Expected::NotOurs {
+        // A text that is like this one may be the right one.
         assert_not_ours(&host, case, &case.text).await;
         return;
     }
+    assert_no_other_text(&host, case).await;
     let took_over = usize::from(host.digest_scheme(id).await == 3);
     for use_number in 1..=3 {
         let presented = host.present(case, &case.text).await;
