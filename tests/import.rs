@@ -3,6 +3,8 @@
 mod common;
 #[path = "import/another_key.rs"]
 mod another_key;
+#[path = "import/as_user_name.rs"]
+mod as_user_name;
 #[path = "import/ends.rs"]
 mod ends;
 #[path = "import/forgotten.rs"]

@@ -842,6 +842,15 @@ plant "a route forgets its resource" src/web/require.rs \
 plant "a mistyped token is tried as a password" src/web/login.rs \
     "Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {" \
     "Err(AuthError::NotOurs(_)) if false => {"
+plant "an imported token as user name is handed to the host" src/web/login.rs \
+    "if let Some(name) = name.filter(|name| stands_alone(name, secret)) {" \
+    "if let Some(name) = name.filter(|_| false) {"
+plant "an imported token enters as user name where none may" src/web/login.rs \
+    "Ok(_) if !self.accept.token_as_user_name => {" \
+    "Ok(_) if false => {"
+plant "a blank password is tried as an imported token" src/web/login.rs \
+    "if secret.trim().is_empty() {" \
+    "if secret.is_empty() {"
 plant "a blank password is handed to the host" src/web/login.rs \
     "Err(Refusal::NotOurs) if !credentials.expose_secret().trim().is_empty() => {" \
     "Err(Refusal::NotOurs) => {"

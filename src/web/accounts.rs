@@ -44,8 +44,8 @@ pub trait Accounts: Send + Sync {
     /// Returns the owner with this login name; `None` if there is no such account.
     ///
     /// Called if a user name was sent beside the token: the token must belong to this owner. The
-    /// name is as the client sent it, so compare it as your own login does. It is never a token and
-    /// never resembles one.
+    /// name is as the client sent it, so compare it as your own login does. It is never a token of
+    /// ours and never resembles one.
     ///
     /// *Dangerous: the owner of another account is returned. Also dangerous: the owner of a former
     /// user is returned after their name was given to another person.*

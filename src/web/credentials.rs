@@ -206,7 +206,7 @@ impl fmt::Debug for Credentials<'_> {
 #[derive(Clone, Debug)]
 pub struct Accept {
     prefixes: Vec<Prefix>,
-    token_as_user_name: bool,
+    pub(super) token_as_user_name: bool,
     bare_token: bool,
     placeholders: Vec<Box<str>>,
 }
@@ -224,8 +224,9 @@ impl Accept {
 
     /// Accepts the token as the user name of `Basic`, with an empty password or `x-oauth-basic`.
     ///
-    /// Clients of GitHub do so: `https://TOKEN:x-oauth-basic@host/`. **Prefer another way:** many
-    /// servers and proxies log user names.
+    /// Clients of GitHub and Forgejo do so: `https://TOKEN:x-oauth-basic@host/`. **Prefer another
+    /// way:** many servers and proxies log user names. An imported token that resembles ours is
+    /// refused there all the same.
     #[must_use]
     pub fn token_as_user_name(self) -> Accept {
         Accept { token_as_user_name: true, ..self }
@@ -319,7 +320,7 @@ impl CredentialsError {
 const BASE64: GeneralPurpose = GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new());
 
 /// The passwords that clients send beside a token as user name.
-const NO_PASSWORD: [&str; 2] = ["", "x-oauth-basic"];
+pub(super) const NO_PASSWORD: [&str; 2] = ["", "x-oauth-basic"];
 
 /// Reads Basic. The first colon separates (RFC 7617, 2), so a password may contain others.
 fn basic(encoded: &[u8], accept: &Accept) -> Result<Credentials<'static>, CredentialsError> {

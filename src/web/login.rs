@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use super::accounts::Accounts;
 use super::answer::{Answer, Challenges, Shown};
+#[cfg(feature = "import")]
+use super::credentials::NO_PASSWORD;
 use super::credentials::{Accept, Credentials, CredentialsError, named};
 use super::headers::{check_name, read};
 use super::refusal::Refusal;
@@ -119,6 +121,10 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// A text that is no token of ours is tried by the import's schemes, and only then is it "not
     /// ours". If a scheme finds tokens by their owner, each such text asks the accounts whose the
     /// user name is.
+    ///
+    /// A user name beside no password is tried first, and so is one that is also the password. If
+    /// it is an imported token, it reaches no account look-up. It enters if
+    /// [`Accept::token_as_user_name`] is set. A token that is found by its owner never enters so.
     #[cfg(feature = "import")]
     #[must_use]
     pub fn with_import(self, import: &Import) -> Login<S, A> {
@@ -261,10 +267,12 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         origin: impl Into<Origin<'o>>,
     ) -> Result<Authenticated, Refusal> {
         let credentials = named(name, secret, &self.accept)?;
-        if credentials.expose_secret().trim().is_empty() {
-            return Err(Refusal::NoCredentials);
+        match self.enter_by(&credentials, origin.into()).await {
+            Err(Refusal::NotOurs) if credentials.expose_secret().trim().is_empty() => {
+                Err(Refusal::NoCredentials)
+            }
+            entered => entered,
         }
-        self.enter_by(&credentials, origin.into()).await
     }
 
     /// Verifies a token, and asks the accounts. Denies a mistyped token.
@@ -276,19 +284,19 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         let text = credentials.expose_secret();
         // A mistyped token is denied here, for good. As "not ours" it would be tried as a password,
         // and end up in the password check's log.
-        let verified = match self.tokens.verify(text, &origin).await {
+        let (verified, name) = match self.tokens.verify(text, &origin).await {
             Err(AuthError::NotOurs(_)) if claims_to_be_a_token(text, self.accept.prefixes()) => {
                 return Err(self.tokens.deny(&origin, DenialReason::Mistyped, None, None).into());
             }
             Err(AuthError::NotOurs(error)) => {
                 self.verify_foreign(credentials, &origin, error).await?
             }
-            verified => verified?,
+            verified => (verified?, credentials.user()),
         };
         // An unknown name, another owner's name and a disabled account must look alike to the
         // client, also in time. So both questions are asked before the denial is made.
         let mut denial = None;
-        if let Some(name) = credentials.user() {
+        if let Some(name) = name {
             let named = self.accounts.owner_of(name).await.map_err(Refusal::Accounts)?;
             if named.as_ref() != Some(verified.owner()) {
                 denial = Some(DenialReason::OtherOwner);
@@ -305,30 +313,47 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
         }
     }
 
-    /// Verifies a secret that is no token of ours by the schemes of other systems.
+    /// Verifies credentials that are no token of ours by the schemes of other systems. Returns the
+    /// token, and the user name beside it.
     #[cfg(feature = "import")]
-    async fn verify_foreign(
+    async fn verify_foreign<'c>(
         &self,
-        credentials: &Credentials<'_>,
+        credentials: &'c Credentials<'_>,
         origin: &Origin<'_>,
         error: ParseError,
-    ) -> Result<Verified, Refusal> {
+    ) -> Result<(Verified, Option<&'c str>), Refusal> {
         let Some(import) = &self.import else { return Err(Refusal::NotOurs) };
-        let owner = match credentials.user().filter(|_| import.needs_owner()) {
+        let (name, secret) = (credentials.user(), credentials.expose_secret());
+        // Before the accounts see the name. Its form does not tell it from an account's, and hosts
+        // log those. It comes without an owner, so no slow hash by owner is computed.
+        if let Some(name) = name.filter(|name| stands_alone(name, secret)) {
+            let presented = ForeignText::new(name, None);
+            match self.tokens.verify_foreign(import, presented, origin, error).await {
+                Err(AuthError::NotOurs(_)) => {}
+                Ok(_) if !self.accept.token_as_user_name => {
+                    return Err(CredentialsError::TokenAsUserName.into());
+                }
+                verified => return Ok((verified?, None)),
+            }
+        }
+        if secret.trim().is_empty() {
+            return Err(Refusal::NotOurs);
+        }
+        let owner = match name.filter(|_| import.needs_owner()) {
             Some(name) => self.accounts.owner_of(name).await.map_err(Refusal::Accounts)?,
             None => None,
         };
-        let presented = ForeignText::new(credentials.expose_secret(), owner.as_ref());
-        Ok(self.tokens.verify_foreign(import, presented, origin, error).await?)
+        let presented = ForeignText::new(secret, owner.as_ref());
+        Ok((self.tokens.verify_foreign(import, presented, origin, error).await?, name))
     }
 
     #[cfg(not(feature = "import"))]
-    async fn verify_foreign(
+    async fn verify_foreign<'c>(
         &self,
-        _: &Credentials<'_>,
+        _: &'c Credentials<'_>,
         _: &Origin<'_>,
         _: ParseError,
-    ) -> Result<Verified, Refusal> {
+    ) -> Result<(Verified, Option<&'c str>), Refusal> {
         Err(Refusal::NotOurs)
     }
 
@@ -379,6 +404,12 @@ impl<S, A> fmt::Debug for Login<S, A> {
             .field("shown", &self.shown)
             .finish_non_exhaustive()
     }
+}
+
+/// Returns whether a user name has no password beside it. Some clients send the name once more.
+#[cfg(feature = "import")]
+fn stands_alone(name: &str, secret: &str) -> bool {
+    secret == name || NO_PASSWORD.contains(&secret.trim_ascii())
 }
 
 #[cfg(test)]
