@@ -107,7 +107,7 @@ impl Run<'_> {
         let mut bar = Bar::new();
         while let Some(line) = lines.next()? {
             let number = lines.number();
-            bar.show(number, lines.total().unwrap_or(0));
+            bar.show(number, lines.total());
             let found = match self.row(&line, number)? {
                 Ok(found) => found,
                 Err(why) => {
