@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::io::Write as _;
 
 use app_tokens::KeyRing;
 use common::{Host, Ran};
@@ -41,6 +42,41 @@ fn a_run_with_another_import_key_is_refused_and_the_status_says_what_is_lost() {
     assert_eq!((&said["waiting"], &said["schemes"][0]["lost"]), (&json!(0), &json!(1)));
     fs::write(host.path("keys"), right).unwrap();
     assert!(import(&host).done().starts_with("imported 0\nalready there 1\n"));
+}
+
+#[test]
+fn a_run_that_stops_midway_says_what_became_of_the_rows_before() {
+    for json in [&[][..], &["--json"]] {
+        let host = Host::with_import(&[]);
+        host.admin(&["keys", "add-import"]).done();
+        let setting = ["--store", &host.store(), "--policy", "policy.toml", "--key-file", "keys"];
+        let command = [&setting[..], &["import", "plain", "-"], json].concat();
+        let mut running = host.command(&command).spawn().unwrap();
+        let mut input = running.stdin.take().unwrap();
+        let row = ROW.replace('\n', " ");
+        // Nobody knows the scope of the first.
+        let rows = [row.replace('*', "files:none"), row.clone()].map(|row| row + "\n").concat();
+        input.write_all(rows.as_bytes()).unwrap();
+        input.flush().unwrap();
+        while host.rows().is_empty() {
+            assert_eq!(running.try_wait().unwrap(), None);
+            std::thread::yield_now();
+        }
+        let database = rusqlite::Connection::open(host.path("tokens.db")).unwrap();
+        database.execute_batch("PRAGMA foreign_keys = OFF; DROP TABLE app_tokens").unwrap();
+        input.write_all(row.replace("hunter2", "hunter3").as_bytes()).unwrap();
+        drop(input);
+        let output = running.wait_with_output().unwrap();
+        let [out, err] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        assert_eq!(output.status.code(), Some(1), "{out}{err}");
+        assert!(err.contains("row 3: ") && err.contains("so run it again"), "{err}");
+        let said = match json {
+            [] => ["imported 1\n", "no scope \"files:none\": row 1\n"],
+            _ => [r#""imported":1"#, r#""rows":[1]"#],
+        };
+        assert!(said.iter().all(|said| out.contains(said)), "{out}");
+    }
 }
 
 #[test]

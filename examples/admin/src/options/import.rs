@@ -58,7 +58,7 @@ revoked since.
 
 Exit status:
   0  done; rows of other kinds, or that have ended, may have been skipped
-  1  failed: the store, a file, a key; the rows before are imported
+  1  failed: the store, a file, a key; the report has the rows before
   2  usage: an argument is wrong, or row 1 is not of the format
   4  some rows were refused, or the policy file lacks open_import";
 
