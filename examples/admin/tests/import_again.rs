@@ -6,6 +6,8 @@ use std::fs;
 use std::io::Write as _;
 
 use app_tokens::KeyRing;
+use app_tokens::import::{Blake3, Foreign as _, Import};
+use common::old::assert_not_ours;
 use common::{Host, Ran};
 use serde_json::json;
 
@@ -77,6 +79,41 @@ fn a_run_that_stops_midway_says_what_became_of_the_rows_before() {
         };
         assert!(said.iter().all(|said| out.contains(said)), "{out}");
     }
+}
+
+#[test]
+fn hashes_of_blake3_are_found_with_the_key_or_without() {
+    let host = Host::with_import(&[]);
+    host.admin(&["keys", "add-import"]).done();
+    let key = b"whats the Elvish word for friend";
+    let without = Blake3::of_unknown_strength();
+    for (flags, hash, scheme, text) in [
+        (
+            &[][..],
+            "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85",
+            without.clone(),
+            "abc",
+        ),
+        (
+            &["--keyed"],
+            "04f9ce493c512718b53c4b2f451e3ea3cb1480602dd67213656f1873f133c457",
+            without.keyed(key),
+            "keyed abc",
+        ),
+    ] {
+        let row =
+            ROW.replace('\n', " ").replace("\"token\": \"hunter2hunter2\"", "\"hash\": \"HASH\"");
+        let row = row.replace("HASH", hash);
+        let said = host.admin_reading(&row, &[&["import", "blake3", "-"], flags].concat()).done();
+        assert!(said.starts_with("imported 1\n"), "{said}");
+        host.assert_status(&format!("{} 1 0 0", scheme.name()));
+        let import = Import::new().scheme(scheme);
+        assert_eq!(host.enter(&import, None, text).unwrap().owner().as_str(), "alice");
+        let other = if text == "abc" { "abd" } else { "abc" };
+        assert_not_ours(&host.enter(&import, None, other));
+    }
+    let ran = host.admin_reading(ROW.replace('\n', " "), &["import", "blake3", "-"]);
+    ran.exited(2, "`admin import blake3 --help` shows the query");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::import::format::Format;
 use crate::import::format::forgejo::Forgejo;
-use crate::import::format::generic::{Phc, Plain, Sha256};
+use crate::import::format::generic::{Blake3, Phc, Plain, Sha256};
 use crate::import::format::jwt::Jwt;
 use crate::import::format::nextcloud::Nextcloud;
 use crate::import::format::nuxeo::Nuxeo;
@@ -86,6 +86,15 @@ pub enum Foreign {
     /// Tokens of which SHA-256 is kept
     #[command(after_help = SHA256)]
     Sha256(Generic),
+    /// Tokens of which BLAKE3 is kept
+    #[command(after_help = BLAKE3)]
+    Blake3 {
+        #[command(flatten)]
+        common: Common,
+        /// It was made with a key; only the hosts are told which, by --import blake3:FILE
+        #[arg(long)]
+        keyed: bool,
+    },
     /// Tokens that are kept in clear
     #[command(after_help = PLAIN)]
     Plain(Generic),
@@ -142,6 +151,7 @@ impl Foreign {
             | Foreign::Gitea(common)
             | Foreign::Sanctum { common, .. }
             | Foreign::Sha256(Generic { common, .. })
+            | Foreign::Blake3 { common, .. }
             | Foreign::Plain(Generic { common, .. })
             | Foreign::Phc(common)
             | Foreign::PowershellUniversal { common, .. }
@@ -156,6 +166,7 @@ impl Foreign {
             Foreign::Gitea(_) => Box::new(Forgejo::of_gitea()),
             Foreign::Sanctum { model, .. } => Box::new(Sanctum::new(model)),
             Foreign::Sha256(Generic { random, .. }) => Box::new(Sha256::new(*random)),
+            Foreign::Blake3 { keyed, .. } => Box::new(Blake3::new(*keyed)),
             Foreign::Plain(Generic { random, .. }) => Box::new(Plain::new(*random)),
             Foreign::Phc(_) => Box::new(Phc),
             Foreign::PowershellUniversal { signing_key_file, .. } => {
@@ -220,6 +231,19 @@ FROM api_tokens;
 The hash has 64 hexadecimal digits. If the column has them already, write it without lower(hex(…)).
 In PostgreSQL write encode(token, 'hex'). scopes are the host's names with commas, or * for
 everything.";
+
+const BLAKE3: &str = "\
+SELECT json_object('owner', user_id, 'label', name, 'hash', lower(hex(token)), 'scopes', '*',
+                   'created', created_at, 'expires', expired_at, 'used', last_used_at,
+                   'revoked', revoked)
+FROM api_tokens;
+
+The hash has 64 hexadecimal digits. If the column has them already, write it without lower(hex(…)).
+In PostgreSQL write encode(token, 'hex'). scopes are the host's names with commas, or * for
+everything.
+
+If --keyed is given without a key in the old system, or the other way round, the rows are imported
+all the same, and no text finds them.";
 
 const PLAIN: &str = "\
 SELECT json_object('owner', user_id, 'label', name, 'token', token, 'scopes', scopes,
