@@ -38,11 +38,15 @@ a JSON object a line, which SQLite, PostgreSQL, and MySQL or MariaDB print so:
     psql -XAt old > rows.jsonl
 
   sed s/json_group_array/json_arrayagg/ query.sql |
-    mysql -Nr --default-character-set=utf8mb4 --init-command='SET sql_mode=ANSI' old > rows.jsonl
+    mysql -Nr --init-command=\"SET NAMES utf8mb4,sql_mode=ANSI,time_zone='+00:00'\" old > rows.jsonl
 
 MariaDB's client may be called mariadb. The file holds hashes or tokens. Delete it after the import,
 or give - for FILE and pipe the rows. Compare the report with the number of rows in the old table,
 as a query may fail on its way.
+
+Times are Unix seconds, or a date and a time, which is UTC unless an offset follows. If the old
+system wrote another zone's, convert them in the query. MySQL prints a TIMESTAMP in the zone of its
+session, so its line sets that.
 
 Examples:
   admin import nextcloud rows.jsonl
