@@ -25,7 +25,13 @@ pub enum Import {
     #[command(after_help = "Example: admin import app-tokens tokens.transfer < transfer.key")]
     AppTokens(FromAppTokens),
     /// Count the imported tokens, and say when the import may be closed
-    #[command(after_help = "Example: admin import status --json")]
+    #[command(after_help = "\
+Example: admin import status --json
+
+WAITING are live tokens that still have the old hash. ENDED ones that were never used here have it,
+too. If it is slow, as Argon2id is, a wrong password costs one hash for each of these tokens of its
+owner. Ended ones cost it until they are purged, also if WAITING is 0: that is after open_import was
+taken out, and after the policy's retention.")]
     Status,
 }
 
