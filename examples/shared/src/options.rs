@@ -38,7 +38,7 @@ pub const USAGE: &str = "\
                         nextcloud:FILE, powershell-universal:FILE, blake3:FILE (with their secret),
                         forgejo, gitea, sanctum, sha256, blake3, plain, phc, nuxeo
   --max-candidates N    how many such tokens may share an owner or an ending, as `admin import`
-                        was told; 20 by default
+                        was told; 20 by default, and never less later
   --audit FILE          the audit log, JSON lines, appended to; standard error by default
   --ask-again-after T   how old a sign-in may be to make a token; 5 minutes by default
   --proxy ADDR          a proxy in front, believed in X-Forwarded-For; may be repeated
