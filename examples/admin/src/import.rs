@@ -61,8 +61,12 @@ pub async fn foreign(setting: &Setting, wish: &Foreign) -> Result<(), Problem> {
         format: &*format,
         owners,
     };
-    let report = run.all(&common.file).await?;
-    report.say(setting.json)?;
+    let mut report = Report::default();
+    let done = run.all(&common.file, &mut report).await;
+    // Also if it stopped midway, unless that was before the first row.
+    let is_said = done.is_ok() || !report.is_empty();
+    let said = if is_said { report.say(setting.json) } else { Ok(()) };
+    done.and(said)?;
     match report.refused() {
         0 => Ok(()),
         refused => Err(Problem::new(
@@ -99,15 +103,15 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    async fn all(&self, file: &Path) -> Result<Report, Problem> {
+    /// Imports all rows. The report has those before an error, too.
+    async fn all(&self, file: &Path, report: &mut Report) -> Result<(), Problem> {
         let mut lines = Lines::open(file)?;
-        let mut report = Report::default();
         // So that two rows of one token are told from a second run.
         let mut seen = HashSet::new();
         let mut bar = Bar::new();
         while let Some(line) = lines.next()? {
             let number = lines.number();
-            bar.show(number, lines.total().unwrap_or(0));
+            bar.show(number, lines.total());
             let found = match self.row(&line, number)? {
                 Ok(found) => found,
                 Err(why) => {
@@ -142,7 +146,7 @@ impl Run<'_> {
                 Err(error) => report.not_taken(number, NotTaken::refused(error)),
             }
         }
-        Ok(report)
+        Ok(())
     }
 
     /// Returns whether the policy gives an end to a token that has none.

@@ -99,7 +99,7 @@ pub async fn may_retire(setting: &Setting, key: KeyId) -> Result<(), Problem> {
 pub async fn reseal(setting: &Setting) -> Result<(), Problem> {
     let opened = setting.open(Needs::Seals).await?;
     let mut bar = Bar::new();
-    let report = opened.tokens.reseal_with_progress(|at| bar.show(at.done, at.total)).await;
+    let report = opened.tokens.reseal_with_progress(|at| bar.show(at.done, Some(at.total))).await;
     drop(bar);
     let report = report.map_err(|failed| {
         Problem::failed(format_args!("{failed}; the rows moved so far stay moved, so run it again"))

@@ -11,6 +11,7 @@ mod unread;
 use std::io::Read as _;
 
 use app_tokens::Operator;
+use app_tokens::import::ImportStatus;
 use app_tokens::report::LeakReport;
 use zeroize::Zeroizing;
 
@@ -33,9 +34,19 @@ pub async fn leaked(setting: &Setting, wish: &Leaked) -> Result<(), Problem> {
     let opened = setting.open(Needs::Policy).await?;
     let mut found = Found::default();
     let looked = look_through_all(&opened, &who, wish, &mut found).await;
+    // Counted last, as it reads all rows.
+    let counted = other_systems(&opened).await.map(|count| found.other_systems = count);
     // Reports what was revoked even if the work failed half-way.
     let said = found.say(setting.json);
-    looked.and(said)
+    looked.and(counted).and(said)
+}
+
+/// Counts the tokens of other systems that may be valid. Without keys, nobody knows whether one has
+/// expired.
+async fn other_systems(opened: &Opened) -> Result<u64, Problem> {
+    let schemes = opened.tokens.import_status().await?;
+    let count = |of: &ImportStatus| of.waiting + of.taken_over + of.lost + of.unclear;
+    Ok(schemes.iter().map(count).sum())
 }
 
 /// Searches every input. One that can't be read keeps none of the others from being searched.

@@ -32,7 +32,7 @@ pub async fn import(setting: &Setting, wish: &FromAppTokens) -> Result<(), Probl
         source.written_at
     ));
     let mut bar = Bar::new();
-    let progress = |at: MoveProgress| bar.show(at.done, at.total);
+    let progress = |at: MoveProgress| bar.show(at.done, Some(at.total));
     let moved = opened.tokens.move_in(&who, &mut file, progress).await;
     drop(bar);
     let report = moved.map_err(|error| match error {

@@ -27,7 +27,7 @@ pub async fn export(setting: &Setting, wish: &Export) -> Result<(), Problem> {
     let key_file = wish.key_out.as_deref().map(Draft::new).transpose()?;
     let mut bar = Bar::new();
     let mut out = BufWriter::new(&file.file);
-    let progress = |at: app_tokens::transfer::MoveProgress| bar.show(at.done, at.total);
+    let progress = |at: app_tokens::transfer::MoveProgress| bar.show(at.done, Some(at.total));
     let moved = opened.tokens.move_out(&who, wish.owner.as_ref(), &key, &mut out, progress).await;
     drop(bar);
     let report = moved?;

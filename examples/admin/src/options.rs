@@ -54,7 +54,7 @@ Exit status:
   3  there is no such token, or nothing matches
   4  refused by the policy, or because of the state of the token; import: some rows were refused
   5  denied: the token to be verified is not valid
-  6  leaked could not read everything, so there may be more tokens";
+  6  leaked could not read or look for everything, so there may be more tokens";
 
 /// Where everything is, and who acts.
 #[derive(Args)]
@@ -329,13 +329,17 @@ It reads any bytes: every encoding that keeps ASCII, UTF-16, and gzip. It names 
 read, such as archives, images and encrypted data, and then ends with 6. Unpack that and search it.
 A place in a gzip file is one in its decompressed text.
 
-It finds no imported token of another system: revoke such a one by its id.
+It finds no token of another system. While an imported one may be valid, it says so and ends with 6.
+If such a token leaked, find its id by its label, and revoke it by that:
+  admin list --owner alice
+  admin revoke bsth14r9vj --reason leaked
 
 Exit status:
   0  every token that was found is revoked, and everything was read
   1  failed, or a token that was found may be valid still; the lines say which
   3  everything was read, and no token of this host was found
-  6  not everything could be read; what was found in the rest is revoked")]
+  6  not everything could be read, or a token of another system may be valid; what was found is
+     revoked")]
 pub struct Leaked {
     /// The files to search, and - for standard input [default: -]
     #[arg(value_name = "FILE")]

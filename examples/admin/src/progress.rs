@@ -11,8 +11,8 @@ pub struct Bar {
     pause: Duration,
     begun: Instant,
     drawn: Instant,
-    /// How many rows are done, and of how many.
-    at: Option<(u64, u64)>,
+    /// How many rows are done, and of how many, if that is known.
+    at: Option<(u64, Option<u64>)>,
 }
 
 const WIDTH: usize = 30;
@@ -24,8 +24,9 @@ impl Bar {
         Bar { is_terminal, pause, begun: now, drawn: now, at: None }
     }
 
-    pub fn show(&mut self, done: u64, total: u64) {
-        self.at = (total > 0).then_some((done, total));
+    /// Shows how many rows are done, of how many. Nobody knows the total of rows from a pipe.
+    pub fn show(&mut self, done: u64, total: Option<u64>) {
+        self.at = (total != Some(0)).then_some((done, total));
         if self.drawn.elapsed() >= self.pause {
             self.drawn = Instant::now();
             self.draw();
@@ -36,16 +37,21 @@ impl Bar {
         let Some((done, total)) = self.at else {
             return;
         };
-        // Rows may have been added since they were counted.
-        let (share, seconds) = (done.min(total) as f64 / total as f64, self.begun.elapsed());
-        let a_second = done as f64 / seconds.as_secs_f64().max(0.001);
-        let percent = 100.0 * share;
-        let said = format!("{done} of {total} rows, {percent:.0}%, {a_second:.0} a second");
+        let a_second = done as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
+        let (bar, said) = match total {
+            Some(total) => {
+                // Rows may have been added since they were counted.
+                let share = done.min(total) as f64 / total as f64;
+                let filled = "#".repeat((WIDTH as f64 * share) as usize);
+                let percent = 100.0 * share;
+                (format!("[{filled:WIDTH$}] "), format!("{done} of {total} rows, {percent:.0}%"))
+            }
+            None => (String::new(), format!("{done} rows")),
+        };
         if !self.is_terminal {
-            return note(said);
+            return note(format_args!("{said}, {a_second:.0} a second"));
         }
-        let filled = "#".repeat((WIDTH as f64 * share) as usize);
-        let _nobody_reads = write!(io::stderr(), "\r[{filled:WIDTH$}] {said}\x1b[K");
+        let _nobody_reads = write!(io::stderr(), "\r{bar}{said}, {a_second:.0} a second\x1b[K");
     }
 }
 

@@ -384,6 +384,11 @@ fn an_import_shows_its_progress_on_a_terminal() {
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("] 3 of 3 rows, 100%, "), "{ran:?}");
     assert!(ran.out.contains("\r\nimported 3\r\n"), "{ran:?}");
+    // Nobody knows how many rows a pipe will have.
+    let ran = host.admin_at_terminal(&format!("{setting} import plain - < rows.jsonl"), "");
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("\r3 rows, ") && ran.out.contains(" a second"), "{ran:?}");
+    assert!(!ran.out.contains('%') && ran.out.contains("already there 3"), "{ran:?}");
 }
 
 #[test]

@@ -81,6 +81,40 @@ fn a_text_without_our_tokens_is_exit_3_however_long_it_is() {
 }
 
 #[test]
+fn while_a_token_of_another_system_may_be_valid_nothing_is_answered_with_none_found() {
+    const NOT_LOOKED_FOR: &str = "tokens of another system are not looked for";
+    let host = Host::with_import(&[]);
+    host.admin(&["keys", "add-import"]).done();
+    let row = serde_json::json!({
+        "owner": "alice", "label": "Printer", "token": "hunter2hunter2", "scopes": "*",
+        "created": null, "expires": null, "used": null, "revoked": 0
+    });
+    host.admin_reading(row.to_string(), &["import", "plain", "-"]).done();
+    let id = host.admin(&["list", "--json"]).json()[0]["id"].as_str().unwrap().to_owned();
+    let without_keys = ["--store", &host.store(), "--policy", "policy.toml", "leaked"];
+    let look = |text: &str| {
+        let bare = host.run(host.command(&without_keys), text.as_bytes());
+        [host.admin_reading(text, &["leaked"]), bare]
+    };
+    for ran in look("password = hunter2hunter2") {
+        let said = "1 tokens of another system may be valid";
+        assert!(ran.out.contains(said) && ran.out.contains("`admin revoke ID"), "{ran:?}");
+        ran.exited(6, NOT_LOOKED_FOR);
+    }
+    let (own, own_text) = host.issue(phone());
+    let ran = host.admin_reading(&own_text, &["leaked", "--json"]);
+    assert_eq!(ran.code, Some(6), "{ran:?}");
+    let report = ran.json();
+    assert_eq!(report["other_systems"], 1);
+    assert_eq!(report["leaks"][0]["id"], own.to_string());
+    assert!(!host.is_good(&own_text));
+    host.admin(&["revoke", &id, "--reason", "leaked"]).done();
+    for ran in look("password = hunter2hunter2") {
+        ran.exited(3, "no token of this host was found");
+    }
+}
+
+#[test]
 fn every_token_in_a_huge_text_is_found_once_even_across_windows() {
     let host = Host::new();
     let (early, early_text) = host.issue(phone());
@@ -98,7 +132,8 @@ fn every_token_in_a_huge_text_is_found_once_even_across_windows() {
         serde_json::json!({ "file": null, "at": at, "id": id, "outcome": "revoked" })
     };
     let found = [(early, &early_text), (across, &across_text), (last, &last_text)].map(said);
-    assert_eq!(report, serde_json::json!({ "leaks": found, "unread": [] }));
+    let whole = serde_json::json!({ "leaks": found, "unread": [], "other_systems": 0 });
+    assert_eq!(report, whole);
 }
 
 #[test]

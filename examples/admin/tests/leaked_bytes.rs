@@ -150,6 +150,16 @@ fn what_is_packed_or_encrypted_is_never_answered_with_none_found() {
         ),
         ("a file of age", "an encrypted message", b"age-encryption.org/v1\n-> X25519 x\n".to_vec()),
         ("a message", "an encrypted message", b"-----BEGIN PGP MESSAGE-----\n\nhQ".to_vec()),
+        ("of openssl enc -a", "an encrypted message", b"U2FsdGVkX1+Zr2hXPq4=\n".to_vec()),
+        ("of openssl cms", "an encrypted message", b"-----BEGIN CMS-----\nMIIB".to_vec()),
+        ("of openssl smime", "an encrypted message", b"-----BEGIN PKCS7-----\nMIIB".to_vec()),
+        (
+            "a mail",
+            "an encrypted message",
+            b"Content-Type: application/pkcs7-mime; \
+            smime-type=enveloped-data; name=\"smime.p7m\"\n\nMIIB"
+                .to_vec(),
+        ),
         ("UTF-7", "UTF-7", text.replace('_', "+AF8-").into()),
     ];
     if has("python3") {
@@ -158,6 +168,8 @@ fn what_is_packed_or_encrypted_is_never_answered_with_none_found() {
             ("xz", "xz"),
             ("bz2", "bzip2"),
             ("zlib", "zlib"),
+            ("zlib in base64", "compressed data in base64"),
+            ("fast zlib in base64", "compressed data in base64"),
             ("cp037", "EBCDIC"),
         ] {
             cases.push((kind, what, packed(kind, &line)));
@@ -249,14 +261,17 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 /// Packs or encodes a text with Python's own modules, which are not the ones under test.
 fn packed(kind: &str, text: &str) -> Vec<u8> {
     const PACK: &str = "
-import bz2, io, lzma, sys, zipfile, zlib
+import base64, bz2, io, lzma, sys, zipfile, zlib
 kind, text = sys.argv[1:]
 def zipped(data):
     file = io.BytesIO()
     with zipfile.ZipFile(file, 'w', zipfile.ZIP_DEFLATED) as archive:
         archive.writestr('a.txt', data)
     return file.getvalue()
-packers = {'zip': zipped, 'xz': lzma.compress, 'bz2': bz2.compress, 'zlib': zlib.compress}
+def in_base64(level):
+    return lambda data: b'x: ' + base64.b64encode(zlib.compress(data, level))
+packers = {'zip': zipped, 'xz': lzma.compress, 'bz2': bz2.compress, 'zlib': zlib.compress,
+           'zlib in base64': in_base64(9), 'fast zlib in base64': in_base64(1)}
 pack = packers.get(kind)
 sys.stdout.buffer.write(pack(text.encode()) if pack else (text * 4).encode(kind))
 ";

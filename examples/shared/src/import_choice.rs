@@ -4,15 +4,15 @@ use std::fs;
 use std::num::NonZeroU32;
 
 use app_tokens::import::{
-    Argon2, Bcrypt, Forgejo, Import, Jwt, Pbkdf2, Plain, Sha256, Sha512, Uuid,
+    Argon2, Bcrypt, Blake3, Forgejo, Import, Jwt, Pbkdf2, Plain, Sha256, Sha512, Uuid,
 };
 use app_tokens::store::TokenStore;
 use app_tokens::web::{Accounts, Login};
 use zeroize::Zeroizing;
 
 /// The formats of `--import`, with the names that `admin import` has for them.
-pub const FORMATS: &str = "nextcloud:FILE, forgejo, gitea, sanctum, sha256, plain, phc, \
-                           powershell-universal:FILE, nuxeo";
+pub const FORMATS: &str = "nextcloud:FILE, forgejo, gitea, sanctum, sha256, blake3, blake3:FILE, \
+                           plain, phc, powershell-universal:FILE, nuxeo";
 
 /// The schemes that a host's options name; none unless they do.
 #[derive(Clone, Default)]
@@ -32,7 +32,7 @@ impl ImportChoice {
             None => (told, None),
         };
         let secret = match (format, file) {
-            ("nextcloud" | "powershell-universal", Some(file)) => secret(file)?,
+            ("nextcloud" | "powershell-universal" | "blake3", Some(file)) => secret(file)?,
             ("nextcloud", None) => {
                 return Err("nextcloud needs the instance's secret: nextcloud:FILE".into());
             }
@@ -52,6 +52,13 @@ impl ImportChoice {
             "forgejo" | "gitea" => import.scheme(Forgejo::new()),
             "sanctum" => import.scheme(Sha256::of_sanctum()),
             "sha256" => import.scheme(Sha256::of_unknown_strength()),
+            "blake3" if file.is_some() => {
+                let key = blake3_key(&secret).ok_or(
+                    "a key of BLAKE3 has 32 bytes; write it into the file as 64 hexadecimal digits",
+                )?;
+                import.scheme(Blake3::of_unknown_strength().keyed(&key))
+            }
+            "blake3" => import.scheme(Blake3::of_unknown_strength()),
             "plain" => import.scheme(Plain::of_unknown_strength()),
             "phc" => import
                 .scheme(Argon2::by_owner())
@@ -90,6 +97,22 @@ fn secret(file: &str) -> Result<Zeroizing<String>, String> {
     Ok(secret)
 }
 
+/// Reads a key of BLAKE3: 64 hexadecimal digits, or its 32 bytes if they are text.
+fn blake3_key(text: &str) -> Option<Zeroizing<[u8; 32]>> {
+    let bytes = text.as_bytes();
+    if let Ok(key) = bytes.try_into() {
+        return Some(Zeroizing::new(key));
+    }
+    let (pairs, []) = bytes.as_chunks::<2>() else { return None };
+    let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let mut key = Zeroizing::new([0; 32]);
+    for (byte, [high, low]) in key.iter_mut().zip(pairs) {
+        *byte = u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?;
+    }
+    Some(key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +149,53 @@ mod tests {
             let text = "correct horse  battery staple ";
             let entered = login.enter_with(Some("alice"), text, Origin::unknown()).await;
             assert_eq!(entered.is_ok(), is_in, "{most:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_reads_a_key_of_blake3_as_text_and_as_digits_and_takes_no_other_tokens_then() {
+        let keys =
+            format!("{},{}", KeyRing::new_text().unwrap(), KeyRing::new_import_text().unwrap());
+        let policy = Policy::new("acme").unwrap().with_open_import();
+        let tokens =
+            TokenAuthority::new(MemoryStore::new(), KeyRing::parse(&keys).unwrap(), policy);
+        let key = b"whats the Elvish word for friend";
+        let without = Blake3::of_unknown_strength();
+        for (scheme, hash) in [
+            (without.clone(), "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"),
+            (
+                without.keyed(key),
+                "04f9ce493c512718b53c4b2f451e3ea3cb1480602dd67213656f1873f133c457",
+            ),
+        ] {
+            let secret = scheme.secret(hash).unwrap();
+            let token = ForeignToken::new(secret, "alice", "Old", Access::full());
+            tokens.import(&Operator::new("root").unwrap(), &Import::new(), token).await.unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("key");
+        let keyed = format!("blake3:{}", file.display());
+        let text = String::from_utf8(key.to_vec()).unwrap();
+        let digits: String = key.iter().map(|byte| format!("{byte:02X}")).collect();
+        for (told, key, lets_in) in [
+            ("blake3", String::new(), ["abc", "keyed abc"]),
+            (&*keyed, text + "\n", ["keyed abc", "abc"]),
+            (&*keyed, digits + "\r\n", ["keyed abc", "abc"]),
+        ] {
+            fs::write(&file, key).unwrap();
+            let mut choice = ImportChoice::default();
+            choice.add(told).unwrap();
+            let login = choice.in_login(Login::new(tokens.clone(), NamesAreOwners(|_| true)));
+            let mut entered = Vec::new();
+            for text in lets_in {
+                entered.push(login.enter_with(None, text, Origin::unknown()).await.is_ok());
+            }
+            assert_eq!(entered, [true, false], "{told}");
+        }
+        for wrong in ["", "hunter2", &"é".repeat(32), &"x".repeat(64), &"0".repeat(63)] {
+            fs::write(&file, wrong).unwrap();
+            let refused = ImportChoice::default().add(&keyed).unwrap_err();
+            assert!(refused.contains("64 hexadecimal digits"), "{wrong}: {refused}");
         }
     }
 

@@ -35,10 +35,10 @@ pub const USAGE: &str = "\
                         APP_TOKENS_STORE, which may hold a password
   --policy FILE         what is allowed, as in the host's policy.toml, which is the default
   --import FORMAT       also let in tokens that `admin import FORMAT` took over; may be repeated:
-                        nextcloud:FILE, powershell-universal:FILE (with their secret), forgejo,
-                        gitea, sanctum, sha256, plain, phc, nuxeo
+                        nextcloud:FILE, powershell-universal:FILE, blake3:FILE (with their secret),
+                        forgejo, gitea, sanctum, sha256, blake3, plain, phc, nuxeo
   --max-candidates N    how many such tokens may share an owner or an ending, as `admin import`
-                        was told; 20 by default
+                        was told; 20 by default, and never less later
   --audit FILE          the audit log, JSON lines, appended to; standard error by default
   --ask-again-after T   how old a sign-in may be to make a token; 5 minutes by default
   --proxy ADDR          a proxy in front, believed in X-Forwarded-For; may be repeated

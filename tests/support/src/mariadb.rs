@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 
 use crate::program::{has, skip, user_ids};
 
-/// A server that ends with this process, even if that is killed.
+/// A server that ends with this process, even if that is killed. Its zone is Nepal's.
 pub struct MariaDb {
     directory: PathBuf,
     /// Stops the server and removes its folder when this process closes the pipe, which a killed
@@ -48,7 +48,7 @@ impl MariaDb {
         // at the end: by then nobody reads it, and a broken pipe would end it before it cleans up.
         let script = r#""$0" --no-defaults --skip-grant-tables --skip-networking \
             --datadir="$1/data" --socket="$1/socket" --innodb-log-file-size=4M \
-            --innodb-flush-log-at-trx-commit=0 & server=$!
+            --innodb-flush-log-at-trx-commit=0 --default-time-zone=+05:45 & server=$!
             exec 2>/dev/null; cat >/dev/null; kill -9 $server; wait $server; rm -rf "$1""#;
         let mut watchdog = Command::new("sh");
         watchdog.args(["-c", script]).arg(program).arg(&directory).current_dir("/");

@@ -31,6 +31,12 @@ impl Report {
         reasons.entry(why).or_default().push(row);
     }
 
+    /// Returns whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        let not_taken = self.skipped.len() + self.refused.len();
+        self.imported + self.already_there == 0 && not_taken == 0
+    }
+
     pub fn refused(&self) -> usize {
         self.refused.values().map(Vec::len).sum()
     }

@@ -18,6 +18,8 @@ pub struct Found {
     seen: BTreeSet<(TokenId, bool)>,
     leaks: Vec<(Place, TokenId, LeakOutcome)>,
     unread: Vec<(Place, String)>,
+    /// How many tokens of other systems may be valid. They are not looked for.
+    pub other_systems: u64,
     /// The names of the inputs, of which the last is being searched.
     inputs: Vec<Option<String>>,
 }
@@ -85,6 +87,13 @@ impl Found {
                  unpack or decrypt what the lines name, and search that",
             ));
         }
+        if self.other_systems > 0 {
+            return Err(Problem::new(
+                Exit::Unread,
+                "tokens of another system are not looked for, so one of them may be there; \
+                 do what the last line says",
+            ));
+        }
         if self.leaks.iter().any(|(_, _, outcome)| *outcome != LeakOutcome::NoToken) {
             Ok(())
         } else {
@@ -108,7 +117,11 @@ impl Found {
             item["what"] = what.as_str().into();
             item
         });
-        say(json!({ "leaks": leaks.collect::<Value>(), "unread": unread.collect::<Value>() }))
+        say(json!({
+            "leaks": leaks.collect::<Value>(),
+            "unread": unread.collect::<Value>(),
+            "other_systems": self.other_systems,
+        }))
     }
 
     fn say_lines(&self) -> Result<(), Problem> {
@@ -118,6 +131,14 @@ impl Found {
         }
         for (place, what) in &self.unread {
             say(format_args!("{}: could not be read: {what}", self.head(*place)))?;
+        }
+        if self.other_systems > 0 {
+            say(format_args!(
+                "{} tokens of another system may be valid, and are not looked for; if one is \
+                 there, find its id by its label with `admin list --owner OWNER`, and then \
+                 `admin revoke ID --reason leaked`",
+                self.other_systems
+            ))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::import::format::Format;
 use crate::import::format::forgejo::Forgejo;
-use crate::import::format::generic::{Phc, Plain, Sha256};
+use crate::import::format::generic::{Blake3, Phc, Plain, Sha256};
 use crate::import::format::jwt::Jwt;
 use crate::import::format::nextcloud::Nextcloud;
 use crate::import::format::nuxeo::Nuxeo;
@@ -25,7 +25,13 @@ pub enum Import {
     #[command(after_help = "Example: admin import app-tokens tokens.transfer < transfer.key")]
     AppTokens(FromAppTokens),
     /// Count the imported tokens, and say when the import may be closed
-    #[command(after_help = "Example: admin import status --json")]
+    #[command(after_help = "\
+Example: admin import status --json
+
+WAITING are live tokens that still have the old hash. ENDED ones that were never used here have it,
+too. If it is slow, as Argon2id is, a wrong password costs one hash for each of these tokens of its
+owner. Ended ones cost it until they are purged, also if WAITING is 0: that is after open_import was
+taken out, and after the policy's retention.")]
     Status,
 }
 
@@ -38,11 +44,15 @@ a JSON object a line, which SQLite, PostgreSQL, and MySQL or MariaDB print so:
     psql -XAt old > rows.jsonl
 
   sed s/json_group_array/json_arrayagg/ query.sql |
-    mysql -Nr --default-character-set=utf8mb4 --init-command='SET sql_mode=ANSI' old > rows.jsonl
+    mysql -Nr --init-command=\"SET NAMES utf8mb4,sql_mode=ANSI,time_zone='+00:00'\" old > rows.jsonl
 
 MariaDB's client may be called mariadb. The file holds hashes or tokens. Delete it after the import,
 or give - for FILE and pipe the rows. Compare the report with the number of rows in the old table,
 as a query may fail on its way.
+
+Times are Unix seconds, or a date and a time, which is UTC unless an offset follows. If the old
+system wrote another zone's, convert them in the query. MySQL prints a TIMESTAMP in the zone of its
+session, so its line sets that.
 
 Examples:
   admin import nextcloud rows.jsonl
@@ -54,11 +64,12 @@ Before the first import:
   3. switch the import on in the hosts
 
 An import may be stopped and run again. It never changes a token that is there, also if that was
-revoked since.
+revoked since. But never make --max-candidates less: it finds no token beyond that, so it may bring
+a revoked one back.
 
 Exit status:
   0  done; rows of other kinds, or that have ended, may have been skipped
-  1  failed: the store, a file, a key; the rows before are imported
+  1  failed: the store, a file, a key; the report has the rows before
   2  usage: an argument is wrong, or row 1 is not of the format
   4  some rows were refused, or the policy file lacks open_import";
 
@@ -86,6 +97,15 @@ pub enum Foreign {
     /// Tokens of which SHA-256 is kept
     #[command(after_help = SHA256)]
     Sha256(Generic),
+    /// Tokens of which BLAKE3 is kept
+    #[command(after_help = BLAKE3)]
+    Blake3 {
+        #[command(flatten)]
+        common: Common,
+        /// It was made with a key; only the hosts are told which, by --import blake3:FILE
+        #[arg(long)]
+        keyed: bool,
+    },
     /// Tokens that are kept in clear
     #[command(after_help = PLAIN)]
     Plain(Generic),
@@ -119,7 +139,8 @@ pub struct Common {
     /// How long a token lived in the old system, if its rows don't say so, such as "90 days"
     #[arg(long, value_name = "PERIOD")]
     pub old_life: Option<Period>,
-    /// How many tokens may share an owner or an ending, as in the hosts; never less later
+    /// How many tokens may share an owner or an ending, as in the hosts; never less later, or a
+    /// revoked token beyond it may be imported again
     #[arg(long, value_name = "NUMBER", default_value = "20")]
     pub max_candidates: NonZeroU32,
 }
@@ -142,6 +163,7 @@ impl Foreign {
             | Foreign::Gitea(common)
             | Foreign::Sanctum { common, .. }
             | Foreign::Sha256(Generic { common, .. })
+            | Foreign::Blake3 { common, .. }
             | Foreign::Plain(Generic { common, .. })
             | Foreign::Phc(common)
             | Foreign::PowershellUniversal { common, .. }
@@ -156,6 +178,7 @@ impl Foreign {
             Foreign::Gitea(_) => Box::new(Forgejo::of_gitea()),
             Foreign::Sanctum { model, .. } => Box::new(Sanctum::new(model)),
             Foreign::Sha256(Generic { random, .. }) => Box::new(Sha256::new(*random)),
+            Foreign::Blake3 { keyed, .. } => Box::new(Blake3::new(*keyed)),
             Foreign::Plain(Generic { random, .. }) => Box::new(Plain::new(*random)),
             Foreign::Phc(_) => Box::new(Phc),
             Foreign::PowershellUniversal { signing_key_file, .. } => {
@@ -220,6 +243,19 @@ FROM api_tokens;
 The hash has 64 hexadecimal digits. If the column has them already, write it without lower(hex(…)).
 In PostgreSQL write encode(token, 'hex'). scopes are the host's names with commas, or * for
 everything.";
+
+const BLAKE3: &str = "\
+SELECT json_object('owner', user_id, 'label', name, 'hash', lower(hex(token)), 'scopes', '*',
+                   'created', created_at, 'expires', expired_at, 'used', last_used_at,
+                   'revoked', revoked)
+FROM api_tokens;
+
+The hash has 64 hexadecimal digits. If the column has them already, write it without lower(hex(…)).
+In PostgreSQL write encode(token, 'hex'). scopes are the host's names with commas, or * for
+everything.
+
+If --keyed is given without a key in the old system, or the other way round, the rows are imported
+all the same, and no text finds them.";
 
 const PLAIN: &str = "\
 SELECT json_object('owner', user_id, 'label', name, 'token', token, 'scopes', scopes,

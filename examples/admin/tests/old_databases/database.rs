@@ -158,7 +158,12 @@ impl<'a> Old<'a> {
 
     #[track_caller]
     pub fn sql(&self, sql: &str) {
-        fs::write(self.host.path("fill.sql"), sql).unwrap();
+        // Its zone is not UTC.
+        let zone = match self.database {
+            Database::MariaDb(_) => "SET time_zone = '+00:00';\n",
+            _ => "",
+        };
+        fs::write(self.host.path("fill.sql"), zone.to_owned() + sql).unwrap();
         let line = match self.database {
             Database::Sqlite => "sqlite3 -init /dev/null -bail old.db < fill.sql",
             Database::Postgres(_) => "psql -qX -v ON_ERROR_STOP=1 old < fill.sql",

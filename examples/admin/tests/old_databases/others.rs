@@ -4,6 +4,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use common::Host;
 use common::old::Guide;
 use database::{Database, Old};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -31,7 +32,7 @@ fn from_sanctum() {
         );
         let row = |model: &str, name: &str, token: &str, abilities: &str, expires: &str| {
             let text = |text| database.text(text);
-            let (made, hash) = ("'2026-01-02 03:04:05'".to_owned(), sha256(token));
+            let (made, hash) = (format!("'{MADE}'"), sha256(token));
             let (model, expires) = (text(model), expires.to_owned());
             let abilities = if abilities.is_empty() { "NULL".into() } else { text(abilities) };
             [vec![model, "7".into(), text(name), text(&hash), abilities, expires, made]].concat()
@@ -60,8 +61,8 @@ fn from_sanctum() {
         assert!(said.starts_with("imported 9\nalready there 0\nskipped 3\n"), "{said}");
         assert!(said.contains("the policy file has no scope \"a/b é\\\"\": row 12"), "{said}");
         assert_eq!(labels(&host, "u-1001"), expected_labels(&["Prefixed", "Reader"]));
+        assert_made(&host, 9);
         let listed = host.admin(&["list", "--json"]).done();
-        assert_eq!(listed.matches("2026-01-02T03:04:05Z").count(), 9, "{listed}");
         assert!(listed.contains("2033-05-18T03:33:20Z"), "{listed}");
 
         let cloud = Served::start("cloud", &host, "sanctum");
@@ -93,7 +94,18 @@ fn own_row(
     revoked: bool,
 ) -> Vec<String> {
     let text = |text| database.text(text);
-    vec![text("alice"), text(name), kept, text(scopes), database.flag(revoked).into()]
+    let made = format!("'{MADE}'");
+    vec![text("alice"), text(name), kept, text(scopes), database.flag(revoked).into(), made]
+}
+
+/// When each of these tokens was made, in UTC.
+const MADE: &str = "2026-01-02 03:04:05";
+
+/// Checks that this many tokens were made then, whatever the zone of the database is.
+#[track_caller]
+fn assert_made(host: &Host, count: usize) {
+    let listed = host.admin(&["list", "--json"]).done();
+    assert_eq!(listed.matches("2026-01-02T03:04:05Z").count(), count, "{listed}");
 }
 
 #[test]
@@ -114,7 +126,7 @@ fn from_plaintext() {
             own_row(database, "Revoked", database.text("revoked-there"), "*", true),
             own_row(database, "Control", database.text("a\nb"), "*", false),
         ]);
-        old.insert("api_tokens", "user_id, name, token, scopes, revoked", &rows);
+        old.insert("api_tokens", "user_id, name, token, scopes, revoked, created_at", &rows);
         // It is imported at once. The accounts are named as here.
         let users = fs::read_to_string(host.path("users")).unwrap().replace("u-1001", "alice");
         fs::write(host.path("users"), users).unwrap();
@@ -126,6 +138,7 @@ fn from_plaintext() {
             "{said}"
         );
         assert!(!host.path("rows.jsonl").exists());
+        assert_made(&host, 5);
 
         let cloud = Served::start("cloud", &host, "plain");
         for text in texts {
@@ -156,7 +169,7 @@ fn from_sha256() {
         let rows = texts.map(|text| {
             own_row(database, text, database.bytes(&sha256(text)), "*", text.starts_with('f'))
         });
-        old.insert("api_tokens", "user_id, name, token, scopes, revoked", &rows);
+        old.insert("api_tokens", "user_id, name, token, scopes, revoked, created_at", &rows);
         old.shell("admin keys add-import").done();
         let (query, commands) = help(&old, "sha256");
         // As the help says.
@@ -167,6 +180,7 @@ fn from_sha256() {
         old.client(&commands, &query).done();
         let report = old.shell("admin import sha256 rows.jsonl --owners owners.jsonl").done();
         assert!(report.starts_with("imported 1\n") && report.contains("skipped 1\n"), "{report}");
+        assert_made(&host, 1);
         let cloud = Served::start("cloud", &host, "sha256");
         assert_eq!(cloud.files(Some("alice"), texts[0]), REFUSED);
         assert_eq!(cloud.files(Some("alice"), texts[1]), ALL[0]);
@@ -188,10 +202,11 @@ fn from_argon2() {
             own_row(database, "bcrypt", database.text(bcrypt), "*", false),
             own_row(database, "Other", database.text("sha1:x"), "*", false),
         ];
-        old.insert("app_passwords", "user_id, name, hash, scopes, revoked", &rows);
+        old.insert("app_passwords", "user_id, name, hash, scopes, revoked, created_at", &rows);
         let report = follow(&old, &guide, " --owners owners.jsonl");
         assert!(report.out.starts_with("imported 2\n"), "{report:?}");
         report.exited(4, "1 rows were refused");
+        assert_made(&host, 2);
         let cloud = Served::start("cloud", &host, "phc");
         assert_eq!(cloud.files(Some("alice"), text), READ_ONLY);
         assert_eq!(cloud.files(Some("alice"), "U*U"), ALL[0]);

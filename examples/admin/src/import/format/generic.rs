@@ -1,4 +1,5 @@
-//! Systems of your own: SHA-256, texts in clear, PHC strings. The query says what a token may do.
+//! Systems of your own: SHA-256, BLAKE3, texts in clear, PHC strings. The query says what a token
+//! may do.
 //!
 //! | scopes there | access here |
 //! |---|---|
@@ -14,6 +15,7 @@ use super::super::row::Row;
 use super::{Format, facts};
 
 pub struct Sha256(import::Sha256);
+pub struct Blake3(import::Blake3);
 pub struct Plain(import::Plain);
 pub struct Phc;
 
@@ -23,6 +25,14 @@ impl Sha256 {
             true => import::Sha256::with_at_least_112_bits(),
             false => import::Sha256::of_unknown_strength(),
         })
+    }
+}
+
+impl Blake3 {
+    pub fn new(is_keyed: bool) -> Blake3 {
+        let scheme = import::Blake3::of_unknown_strength();
+        // The key is in the hashes already. Only the host needs it.
+        Blake3(if is_keyed { scheme.keyed(&[0; 32]) } else { scheme })
     }
 }
 
@@ -38,6 +48,24 @@ impl Plain {
 impl Format for Sha256 {
     fn name(&self) -> &'static str {
         "sha256"
+    }
+
+    fn columns(&self) -> Vec<&'static str> {
+        columns("hash")
+    }
+
+    fn facts(&self, row: &Row, policy: &Policy<'_>) -> Result<Facts, NotTaken> {
+        generic_facts(row, policy)
+    }
+
+    fn secret(&self, row: &mut Row, _: &Owner) -> Result<ForeignSecret, InvalidKept> {
+        self.0.secret(&row.take_secret("hash"))
+    }
+}
+
+impl Format for Blake3 {
+    fn name(&self) -> &'static str {
+        "blake3"
     }
 
     fn columns(&self) -> Vec<&'static str> {
