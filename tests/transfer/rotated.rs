@@ -209,7 +209,7 @@ pub fn issue_before(
     let (tokens, parent) = (to.tokens.clone(), parent.expose_secret().to_owned());
     let issued = Arc::new(Mutex::new(None));
     let late = Arc::clone(&issued);
-    before(to.tokens.store().clone(), write, move || {
+    before(to.tokens.store(), write, move || {
         let entered = tokens.block_on(tokens.authenticate(&parent));
         let new = NewToken::new("alice", "Late", Access::full());
         let under = entered.map(|entered| tokens.block_on(tokens.issue_under(&any(entered), new)));
@@ -218,11 +218,11 @@ pub fn issue_before(
     late
 }
 
-fn before(store: outside::Outside, write: usize, act: impl FnOnce() + Send + 'static) {
+fn before(store: &outside::Outside, write: usize, act: impl FnOnce() + Send + 'static) {
     let again = store.clone();
     store.before_the_next_write(move || match write {
         0 => act(),
-        _ => before(again, write - 1, act),
+        _ => before(&again, write - 1, act),
     });
 }
 
