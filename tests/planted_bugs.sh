@@ -348,10 +348,6 @@ plant "what only this host issued outlives a rotation to less" \
     src/authority/move_in/supersede.rs \
     "let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);" \
     "let took_away = false && issue::is_less(new.access(), new.expires(), &[here], policy);"
-plant "what only this host issued outlives a second rotation" \
-    src/authority/move_in/supersede.rs \
-    "Ok(had_overlap && !took_away && is_current)" \
-    "Ok(had_overlap && !took_away && (is_current || true))"
 plant "a rotation with an overlap ends what only this host issued" \
     src/authority/move_in/supersede.rs \
     "Ok(had_overlap && !took_away && is_current)" \
