@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use app_tokens::web::{Accounts, AccountsError, CredentialsError, Entry};
+use app_tokens::web::{Accept, Accounts, AccountsError, CredentialsError, Entry};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -38,7 +38,7 @@ type Gate = Login<Outside, Everybody>;
 fn logins(bench: &Bench<Outside>, import: &Import) -> (Gate, Gate, Everybody) {
     let accounts = Everybody::default();
     let login = Login::new(bench.tokens.clone(), accounts.clone()).with_import(import);
-    (login.clone().accept(|accept| accept.token_as_user_name()), login, accounts)
+    (login.clone().accept(Accept::token_as_user_name), login, accounts)
 }
 
 /// Logs in by `Basic`. What is handed on is written as `USER:PASSWORD`.
