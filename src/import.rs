@@ -88,8 +88,8 @@
 //!
 //! Then a second run takes the new hash for another token, and two rows belong to one text. As long
 //! as a text's row holds what the old system kept, all rows of all schemes are asked. One that was
-//! revoked or rotated here denies the text. If such a row can't be compared, because its key is
-//! missing or a newer program wrote it, the check fails. If none ended, a row in use decides.
+//! revoked or rotated here denies the text. If such a row can't be compared, because a newer
+//! program wrote it, the check fails. If none ended, a row in use decides.
 //!
 //! A revoked row is not seen in these cases. **Revoke both rows, and the token in the old system,
 //! too:**
@@ -99,6 +99,7 @@
 //! - The revoked row is found by its owner, and the text comes without a user name or with another.
 //! - The host no longer tries the revoked row's scheme, or not for such texts. **Keep the schemes
 //!   of all runs.**
+//! - The revoked row was in use before, and the key of its digest was taken out of the ring.
 //! - The revoked row was forgotten, or is damaged and shares its look-up.
 //!
 //! If a row was narrowed, or got an earlier end, before its first use, the new one may decide

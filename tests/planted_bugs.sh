@@ -263,6 +263,9 @@ plant "candidates behind a free place are not looked at" src/authority/import.rs
 plant "a revoked imported row needs its key" src/authority/foreign.rs \
     "*unclear = unclear.or((!is_revoked).then_some(reason));" \
     "*unclear = Some(reason);"
+plant "a first use needs the key of a revoked row" src/authority/foreign.rs \
+    "Compared::Unclear(StatusUnclear::KeyMissing(_)) if is_revoked => {}" \
+    ""
 plant "an ended row that can't be compared lets its text in by another" src/authority/foreign.rs \
     "*unclear_ended = Some(reason);" \
     ""

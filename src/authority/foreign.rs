@@ -216,6 +216,8 @@ impl<S: TokenStore> TokenAuthority<S> {
                 Compared::Unclear(_) if is_revoked && !lookup.is_shared() => {
                     return Ok(Some(candidate));
                 }
+                // `may_retire` doesn't count a revoked row, so its key may be gone for good.
+                Compared::Unclear(StatusUnclear::KeyMissing(_)) if is_revoked => {}
                 Compared::Unclear(reason) if candidate.has_ended() => {
                     *unclear_ended = Some(reason);
                     // A revoked one holds up no text that belongs to no row, such as a password.

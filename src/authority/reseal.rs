@@ -95,8 +95,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// the old key, and they would fail once it is gone.
     ///
     /// A revoked row doesn't count. If an imported token was used here and then revoked, its row
-    /// can't be compared without the key. Then first uses of the same owner's other imported tokens
-    /// fail until the row is forgotten.
+    /// can't be compared without the key: see the docs of the module `import`.
     ///
     /// # Errors
     /// - [`RetireError::Active`] if it is the active key.

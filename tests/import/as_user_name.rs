@@ -186,7 +186,7 @@ fn user_names_and_passwords_of_one_look_up_are_held_back_by_one_brake() {
     let lookup = Lookup::shared("7");
     bench.imported(ForeignSecret::hash(&scheme, lookup, "the token 7").unwrap());
     let (login, ..) = logins(&bench, &Import::new().scheme(scheme.clone()));
-    for guess in 0..30 {
+    for guess in 0..200 {
         let entered = basic(&login, &format!("name {guess} 7"), "x-oauth-basic");
         assert!(matches!(entered, Err(Ok(_))), "{entered:?}");
         let entered = basic(&login, "alice", &format!("password {guess} 7"));
@@ -194,7 +194,7 @@ fn user_names_and_passwords_of_one_look_up_are_held_back_by_one_brake() {
     }
     let entered = basic(&login, "name 7", "");
     assert!(matches!(entered, Err(Err(Refusal::Failed(Failed::ImportBusy)))), "{entered:?}");
-    assert_eq!(scheme.checks.load(Ordering::Relaxed), 60);
+    assert_eq!(scheme.checks.load(Ordering::Relaxed), 400);
 }
 
 #[test]
