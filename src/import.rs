@@ -67,8 +67,9 @@
 //! brake. It counts each row that a text is compared with, unless the text is let in. For each
 //! look-up, 400 rows pass at once, and then one a second. So it lets in 20 devices that come
 //! together for 20 tokens of a user. If 20 tokens of an owner wait, 20 wrong texts pass, and then
-//! three a minute. A main password is such a text: see [`OnlyTexts`]. The time of such a check
-//! tells whether an owner has tokens that were not used yet.
+//! three a minute. A main password is such a text: see [`OnlyTexts`]. Until then that owner's first
+//! uses of other schemes are held back, too, if their name is sent. Later uses are not. The time of
+//! such a check tells whether an owner has tokens that were not used yet.
 //!
 //! # What holds throughout
 //!
@@ -89,7 +90,8 @@
 //! Then a second run takes the new hash for another token, and two rows belong to one text. As long
 //! as a text's row holds what the old system kept, all rows of all schemes are asked. One that was
 //! revoked or rotated here denies the text. If such a row can't be compared, because a newer
-//! program wrote it, the check fails. If none ended, a row in use decides.
+//! program wrote it, no other row lets the text in: the check fails. If no other row matches, the
+//! text of a revoked one counts as not ours. If none ended, a row in use decides.
 //!
 //! A revoked row is not seen in these cases. **Revoke both rows, and the token in the old system,
 //! too:**
@@ -99,7 +101,9 @@
 //! - The revoked row is found by its owner, and the text comes without a user name or with another.
 //! - The host no longer tries the revoked row's scheme, or not for such texts. **Keep the schemes
 //!   of all runs.**
-//! - The revoked row was in use before, and the key of its digest was taken out of the ring.
+//! - The revoked row was in use before and shares its look-up, and the key of its digest was taken
+//!   out of the ring.
+//! - It lies beyond the number of candidates, which was larger before.
 //! - The revoked row was forgotten, or is damaged and shares its look-up.
 //!
 //! If a row was narrowed, or got an earlier end, before its first use, the new one may decide

@@ -135,8 +135,9 @@ pub(crate) fn holds_another_token(
 
 /// Holds what a client sent: a secret, which may be a token, and possibly a user name.
 ///
-/// Decoded text is wiped from memory when this is dropped. The user name is never a token and never
-/// resembles one: such a name was refused.
+/// Decoded text is wiped from memory when this is dropped. The user name is never a token of ours
+/// and never resembles one: such a name was refused. It may be a token of another system, so log no
+/// name while tokens are imported.
 pub struct Credentials<'h> {
     text: Text<'h>,
     user: Option<Range<usize>>,

@@ -156,7 +156,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// rotation replaced there, or a superseded one.
     ///
     /// The store's `revoke` would reach what was issued under the line, and the source spared it.
-    /// If this stops in between, the token is unknown, and the next run brings its row.
+    /// If this stops in between, the token is unknown. If the source has its row, the next run
+    /// brings it.
     pub(super) async fn replace_as_there(
         &self,
         record: &TokenRecord,

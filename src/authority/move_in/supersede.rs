@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use super::{Known, Outcome};
-use crate::authority::{TokenAuthority, WALK_PAGE};
+use crate::authority::{MAX_TRIES, TokenAuthority, WALK_PAGE};
 use crate::error::Failed;
 use crate::event::{ChangeEvent, ChangeKind, Event};
 use crate::issue;
@@ -41,6 +41,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         if self.issued_under(here).await?.is_empty() {
             self.revoke_as_there(&Filter::of_id(here.id()), revocation, by, now).await?;
+            // Another call may have rotated it until then. Now nobody can.
+            let row = self.store.find(here.id()).await?;
+            if let Some(here) = row.as_ref().and_then(Row::record) {
+                for _ in 0..MAX_TRIES {
+                    if self.end_rotated_here_alone(record, here, by, now).await? {
+                        break;
+                    }
+                }
+            }
             return Ok(Some(Outcome::RevokedNow));
         }
         self.end_issued_here_alone(here, revocation, known, by, now).await?;
@@ -148,23 +157,26 @@ impl<S: TokenStore> TokenAuthority<S> {
         by: &Actor,
         now: Timestamp,
     ) -> Result<bool, Failed> {
+        let (mut chain, mut seen) = (Vec::new(), HashSet::new());
         let mut next = here.successor();
-        let mut seen = HashSet::new();
         while let Some(id) = next.filter(|id| Some(*id) != record.successor() && seen.insert(*id)) {
             let row = self.store.find(id).await?;
-            let Some(rotated) = row.as_ref().and_then(Row::record) else { return Ok(true) };
+            let Some(rotated) = row.as_ref().and_then(Row::record) else { break };
             // Nothing proves the row that names it.
             if rotated.owner() != here.owner() || rotated.family() != here.family() {
-                return Ok(true);
+                break;
             }
             next = rotated.successor();
-            if rotated.revocation().is_none() {
-                // Any other reason would count as a revocation of the whole line.
-                let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
-                let revoked = rotated.clone().changed(|parts| parts.revocation = Some(revocation));
-                if self.replace_as_there(&revoked, by, now).await?.is_none() {
-                    return Ok(false);
-                }
+            chain.push(rotated.clone());
+        }
+        // The newest first: if this stops midway, the older ones still name it.
+        let living = chain.into_iter().rev().filter(|rotated| rotated.revocation().is_none());
+        for rotated in living {
+            // Any other reason would count as a revocation of the whole line.
+            let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
+            let revoked = rotated.changed(|parts| parts.revocation = Some(revocation));
+            if self.replace_as_there(&revoked, by, now).await?.is_none() {
+                return Ok(false);
             }
         }
         Ok(true)
