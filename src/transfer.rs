@@ -63,6 +63,9 @@
 //! may have issued it. It stays if the file shows that the rotation spares it. Then there was an
 //! overlap, and the new token may do as much for as long.
 //!
+//! What only the other host issued includes what it rotated a token of the source's to, if that was
+//! issued under the line. It ends even if the source finds the older token good.
+//!
 //! What was forgotten or purged on the other host comes back by a later run: forget it at the
 //! source first. With [`Policy::with_open_import`](crate::Policy::with_open_import), the other host
 //! purges nothing until the last run.

@@ -51,7 +51,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         if let Some(revocation) = record.revocation() {
             if was_replaced(record) && here.successor().is_none() {
-                return self.replace_as_there(record, by, now).await;
+                return self.replace_as_there(record, Some(false), by, now).await;
             }
             if record.successor().is_some() {
                 return self.revoke_alone_as_there(record, here, revocation, known, by, now).await;
@@ -155,18 +155,20 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Replaces a token by its row at the source, which is revoked: an unused one that a second
     /// rotation replaced there, or a superseded one.
     ///
+    /// `superseded` says whether it is superseded here. If another call changed that, it is left as
+    /// it is: a token that was rotated meanwhile is in use.
+    ///
     /// The store's `revoke` would reach what was issued under the line, and the source spared it.
     /// If this stops in between, the token is unknown. If the source has its row, the next run
     /// brings it.
     pub(super) async fn replace_as_there(
         &self,
         record: &TokenRecord,
+        superseded: Option<bool>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
         let filter = Filter::of_id(record.id());
-        // An unused token that was rotated here meanwhile is in use.
-        let superseded = record.successor().is_none().then_some(false);
         let here = Filter {
             revoked: Some(false),
             superseded,

@@ -53,7 +53,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(Some(Outcome::RevokedNow));
         }
         self.end_issued_here_alone(here, revocation, known, by, now).await?;
-        let replaced = self.replace_as_there(record, by, now).await?;
+        let replaced = self.replace_as_there(record, None, by, now).await?;
         // Another call may have issued one until then.
         self.end_issued_here_alone(here, revocation, known, by, now).await?;
         Ok(replaced)
@@ -172,10 +172,15 @@ impl<S: TokenStore> TokenAuthority<S> {
         // The newest first: if this stops midway, the older ones still name it.
         let living = chain.into_iter().rev().filter(|rotated| rotated.revocation().is_none());
         for rotated in living {
-            // Any other reason would count as a revocation of the whole line.
+            let superseded = Some(rotated.successor().is_some());
+            // Superseded by the one of the source. Otherwise it would count as the line's current
+            // token, and its revocation as the line's, if the line was issued under a token.
             let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
-            let revoked = rotated.changed(|parts| parts.revocation = Some(revocation));
-            if self.replace_as_there(&revoked, by, now).await?.is_none() {
+            let revoked = rotated.changed(|parts| {
+                parts.successor = parts.successor.or(record.successor());
+                parts.revocation = Some(revocation);
+            });
+            if self.replace_as_there(&revoked, superseded, by, now).await?.is_none() {
                 return Ok(false);
             }
         }
