@@ -53,7 +53,9 @@ impl<S: TokenStore> TokenAuthority<S> {
             return Ok(Some(Outcome::RevokedNow));
         }
         self.end_issued_here_alone(here, revocation, known, by, now).await?;
-        let replaced = self.replace_as_there(record, None, by, now).await?;
+        // Not if another call has rotated it until then: the next try ends what it was rotated to.
+        let superseded = Some(here.successor().is_some());
+        let replaced = self.replace_as_there(record, superseded, by, now).await?;
         // Another call may have issued one until then.
         self.end_issued_here_alone(here, revocation, known, by, now).await?;
         Ok(replaced)
