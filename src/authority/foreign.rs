@@ -20,13 +20,13 @@ use crate::timestamp::Timestamp;
 use crate::token::{ParseError, TokenId};
 
 /// A row that a foreign text may belong to.
-struct Candidate {
-    scheme: Arc<dyn Foreign>,
+struct Candidate<'s> {
+    scheme: &'s Arc<dyn Foreign>,
     row: ReadableRow,
     own_use: Option<Timestamp>,
 }
 
-impl Candidate {
+impl Candidate<'_> {
     /// Returns whether it is a token that was revoked or rotated.
     fn has_ended(&self) -> bool {
         let record = self.row.record();
@@ -48,8 +48,8 @@ impl Candidate {
 ///
 /// The old system may have hashed one text twice, and two runs have imported both. An ended row
 /// denies the text. Otherwise the row that is in use decides, since it has what was changed here.
-fn deciding(one: Option<Candidate>, other: Option<Candidate>) -> Option<Candidate> {
-    let rank = |candidate: &Candidate| (candidate.has_ended(), candidate.is_taken_over());
+fn deciding<'s>(one: Option<Candidate<'s>>, other: Option<Candidate<'s>>) -> Option<Candidate<'s>> {
+    let rank = |candidate: &Candidate<'_>| (candidate.has_ended(), candidate.is_taken_over());
     match (one, other) {
         (Some(one), Some(other)) if rank(&other) > rank(&one) => Some(other),
         (one, other) => one.or(other),
@@ -63,21 +63,21 @@ struct Search<'s> {
     text: &'s str,
     origin: &'s Origin<'s>,
     /// The rows whose slow hashes have to be computed.
-    slow: Vec<SlowRows>,
+    slow: Vec<SlowRows<'s>>,
     /// Why a candidate can't be compared. Told only if no row matches: another may.
     unclear: Option<StatusUnclear>,
-    /// The same of a candidate that has ended. If the text is its, no other row may let it in.
+    /// Why a candidate that has ended can't be compared. Then no other row may let the text in.
     unclear_ended: Option<StatusUnclear>,
 }
 
 /// The rows of one look-up whose slow hashes have to be computed.
-struct SlowRows {
+struct SlowRows<'s> {
     /// The look-up's first place. Its brake is named by it.
     first: TokenId,
-    rows: Vec<(Candidate, Box<[u8]>)>,
+    rows: Vec<(Candidate<'s>, Box<[u8]>)>,
 }
 
-impl SlowRows {
+impl SlowRows<'_> {
     fn counted(&self) -> Counted {
         Counted { first: self.first, rows: self.rows.len() }
     }
@@ -185,12 +185,12 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// - [`AuthError::Denied`] if the text led to a damaged row of its own.
     /// - [`AuthError::Failed`] if the store fails.
-    async fn find_match(
+    async fn find_match<'s>(
         &self,
-        search: &mut Search<'_>,
-        scheme: &Arc<dyn Foreign>,
+        search: &mut Search<'s>,
+        scheme: &'s Arc<dyn Foreign>,
         lookup: &Lookup,
-    ) -> Result<Option<Candidate>, AuthError> {
+    ) -> Result<Option<Candidate<'s>>, AuthError> {
         let Search { import, places, text, origin, slow, unclear, unclear_ended } = search;
         let place = |candidate| places.id(scheme.name(), lookup, candidate);
         let (mut matching, mut rows) = (None, Vec::new());
@@ -206,7 +206,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 }
                 continue;
             };
-            let candidate = Candidate { scheme: scheme.clone(), row, own_use };
+            let candidate = Candidate { scheme, row, own_use };
             match self.compare(&**scheme, candidate.row.record(), text) {
                 // The other candidates are not looked at.
                 Compared::Match if candidate.is_final() => return Ok(Some(candidate)),
@@ -272,13 +272,13 @@ impl<S: TokenStore> TokenAuthority<S> {
 
     /// Compares a text with all of these candidates, on a thread of its own. Returns the one that
     /// decides.
-    async fn compare_slowly(
+    async fn compare_slowly<'s>(
         &self,
         import: &Import,
-        slow: Vec<SlowRows>,
+        slow: Vec<SlowRows<'s>>,
         counted: &[Counted],
         text: &str,
-    ) -> Result<Option<Candidate>, Failed> {
+    ) -> Result<Option<Candidate<'s>>, Failed> {
         if slow.is_empty() {
             return Ok(None);
         }
@@ -302,7 +302,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Decides on a row whose text was presented: its status, then its digest of ours.
     async fn decide(
         &self,
-        candidate: Candidate,
+        candidate: Candidate<'_>,
         text: &str,
         origin: &Origin<'_>,
     ) -> Result<Verified, AuthError> {
@@ -313,7 +313,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         if let Some(reason) = DenialReason::from_status(status) {
             return Err(self.deny_status(&row, status, reason, now, origin).await.into());
         }
-        self.take_over(&*scheme, &row, text, now).await;
+        self.take_over(&**scheme, &row, text, now).await;
         Ok(Verified::new(row, now))
     }
 

@@ -135,7 +135,7 @@ fn what_a_thief_issued_ends_with_the_leak_also_if_its_line_or_age_can_not_be_rea
         let found = bench.tokens.revoke_leaked(&scanner, stolen.expose_secret());
         let leaks = bench.tokens.block_on(found).unwrap().leaks;
         assert_eq!(outcomes(&leaks), [(stolen.id(), LeakOutcome::AlreadyRevoked)]);
-        // Somebody repairs the row.
+        // The row is repaired.
         file.raw().execute(&write, [id, right]).unwrap();
         bench.assert_denied(by_the_thief.expose_secret(), DenialReason::Revoked);
         bench.assert_good(current.expose_secret());
