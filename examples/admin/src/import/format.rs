@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn a_text_that_could_never_be_used_is_refused() {
-        let format = generic::Plain::new(false);
+        let format = generic::plain(false);
         let prefixes = [Prefix::new("acme").unwrap()];
         let refused = |token: &str| {
             let row = json!({

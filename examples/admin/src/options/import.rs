@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 
 use crate::import::format::Format;
 use crate::import::format::forgejo::Forgejo;
-use crate::import::format::generic::{Blake3, Phc, Plain, Sha256};
+use crate::import::format::generic::{blake3, phc, plain, sha256};
 use crate::import::format::jwt::Jwt;
 use crate::import::format::nextcloud::Nextcloud;
 use crate::import::format::nuxeo::Nuxeo;
@@ -177,10 +177,10 @@ impl Foreign {
             Foreign::Forgejo(_) => Box::new(Forgejo::new()),
             Foreign::Gitea(_) => Box::new(Forgejo::of_gitea()),
             Foreign::Sanctum { model, .. } => Box::new(Sanctum::new(model)),
-            Foreign::Sha256(Generic { random, .. }) => Box::new(Sha256::new(*random)),
-            Foreign::Blake3 { keyed, .. } => Box::new(Blake3::new(*keyed)),
-            Foreign::Plain(Generic { random, .. }) => Box::new(Plain::new(*random)),
-            Foreign::Phc(_) => Box::new(Phc),
+            Foreign::Sha256(Generic { random, .. }) => Box::new(sha256(*random)),
+            Foreign::Blake3 { keyed, .. } => Box::new(blake3(*keyed)),
+            Foreign::Plain(Generic { random, .. }) => Box::new(plain(*random)),
+            Foreign::Phc(_) => Box::new(phc()),
             Foreign::PowershellUniversal { signing_key_file, .. } => {
                 Box::new(Jwt::read(signing_key_file)?)
             }

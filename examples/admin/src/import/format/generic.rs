@@ -7,136 +7,85 @@
 //! | names | the same names |
 //! | empty | skipped: it could do nothing |
 
-use app_tokens::import::{self, Argon2, Bcrypt, ForeignSecret, InvalidKept, Pbkdf2};
+use app_tokens::import::{
+    Argon2, Bcrypt, Blake3, ForeignSecret, InvalidKept, Pbkdf2, Plain, Sha256,
+};
 use app_tokens::{Access, Owner};
 
 use super::super::facts::{Facts, NotTaken, Policy};
 use super::super::row::Row;
 use super::{Format, facts};
 
-pub struct Sha256(import::Sha256);
-pub struct Blake3(import::Blake3);
-pub struct Plain(import::Plain);
-pub struct Phc;
-
-impl Sha256 {
-    pub fn new(is_random: bool) -> Sha256 {
-        Sha256(match is_random {
-            true => import::Sha256::with_at_least_112_bits(),
-            false => import::Sha256::of_unknown_strength(),
-        })
-    }
+/// How one of these systems kept its tokens. They differ in nothing else.
+pub struct Generic {
+    name: &'static str,
+    /// The column with the secret.
+    column: &'static str,
+    secret: Box<ReadSecret>,
 }
 
-impl Blake3 {
-    pub fn new(is_keyed: bool) -> Blake3 {
-        let scheme = import::Blake3::of_unknown_strength();
-        // The key is in the hashes already. Only the host needs it.
-        Blake3(if is_keyed { scheme.keyed(&[0; 32]) } else { scheme })
-    }
+type ReadSecret = dyn Fn(&str, &Owner) -> Result<ForeignSecret, InvalidKept> + Send + Sync;
+
+pub fn sha256(is_random: bool) -> Generic {
+    let scheme = match is_random {
+        true => Sha256::with_at_least_112_bits(),
+        false => Sha256::of_unknown_strength(),
+    };
+    let secret = Box::new(move |hash: &str, _: &Owner| scheme.secret(hash));
+    Generic { name: "sha256", column: "hash", secret }
 }
 
-impl Plain {
-    pub fn new(is_random: bool) -> Plain {
-        Plain(match is_random {
-            true => import::Plain::with_at_least_112_bits(),
-            false => import::Plain::of_unknown_strength(),
-        })
-    }
+pub fn blake3(is_keyed: bool) -> Generic {
+    let scheme = Blake3::of_unknown_strength();
+    // The key is in the hashes already. Only the host needs it.
+    let scheme = if is_keyed { scheme.keyed(&[0; 32]) } else { scheme };
+    let secret = Box::new(move |hash: &str, _: &Owner| scheme.secret(hash));
+    Generic { name: "blake3", column: "hash", secret }
 }
 
-impl Format for Sha256 {
+pub fn plain(is_random: bool) -> Generic {
+    let scheme = match is_random {
+        true => Plain::with_at_least_112_bits(),
+        false => Plain::of_unknown_strength(),
+    };
+    let secret = Box::new(move |token: &str, _: &Owner| scheme.secret(token));
+    Generic { name: "plain", column: "token", secret }
+}
+
+pub fn phc() -> Generic {
+    let secret = Box::new(|hash: &str, owner: &Owner| match hash {
+        argon2 if argon2.starts_with("$argon2") => Argon2::by_owner().secret(argon2, owner),
+        bcrypt if bcrypt.starts_with("$2") => Bcrypt::by_owner().secret(bcrypt, owner),
+        pbkdf2 if pbkdf2.starts_with("$pbkdf2-") => Pbkdf2::by_owner().secret(pbkdf2, owner),
+        _ => Err(InvalidKept("a PHC string of Argon2, bcrypt or PBKDF2")),
+    });
+    Generic { name: "phc", column: "hash", secret }
+}
+
+impl Format for Generic {
     fn name(&self) -> &'static str {
-        "sha256"
+        self.name
     }
 
     fn columns(&self) -> Vec<&'static str> {
-        columns("hash")
+        vec!["owner", "label", self.column, "scopes", "created", "expires", "used", "revoked"]
     }
 
     fn facts(&self, row: &Row, policy: &Policy<'_>) -> Result<Facts, NotTaken> {
-        generic_facts(row, policy)
-    }
-
-    fn secret(&self, row: &mut Row, _: &Owner) -> Result<ForeignSecret, InvalidKept> {
-        self.0.secret(&row.take_secret("hash"))
-    }
-}
-
-impl Format for Blake3 {
-    fn name(&self) -> &'static str {
-        "blake3"
-    }
-
-    fn columns(&self) -> Vec<&'static str> {
-        columns("hash")
-    }
-
-    fn facts(&self, row: &Row, policy: &Policy<'_>) -> Result<Facts, NotTaken> {
-        generic_facts(row, policy)
-    }
-
-    fn secret(&self, row: &mut Row, _: &Owner) -> Result<ForeignSecret, InvalidKept> {
-        self.0.secret(&row.take_secret("hash"))
-    }
-}
-
-impl Format for Plain {
-    fn name(&self) -> &'static str {
-        "plain"
-    }
-
-    fn columns(&self) -> Vec<&'static str> {
-        columns("token")
-    }
-
-    fn facts(&self, row: &Row, policy: &Policy<'_>) -> Result<Facts, NotTaken> {
-        generic_facts(row, policy)
-    }
-
-    fn secret(&self, row: &mut Row, _: &Owner) -> Result<ForeignSecret, InvalidKept> {
-        self.0.secret(&row.take_secret("token"))
-    }
-}
-
-impl Format for Phc {
-    fn name(&self) -> &'static str {
-        "phc"
-    }
-
-    fn columns(&self) -> Vec<&'static str> {
-        columns("hash")
-    }
-
-    fn facts(&self, row: &Row, policy: &Policy<'_>) -> Result<Facts, NotTaken> {
-        generic_facts(row, policy)
+        if row.is_set("revoked") {
+            return Err(NotTaken::skipped("it was revoked"));
+        }
+        let names = row.names("scopes").map_err(NotTaken::refused)?.unwrap_or_default();
+        let access = match &names[..] {
+            [every] if every == "*" => Access::full(),
+            names => policy.access(names)?,
+        };
+        facts(row, access)
     }
 
     fn secret(&self, row: &mut Row, owner: &Owner) -> Result<ForeignSecret, InvalidKept> {
-        let hash = row.take_secret("hash");
-        match &**hash {
-            argon2 if argon2.starts_with("$argon2") => Argon2::by_owner().secret(argon2, owner),
-            bcrypt if bcrypt.starts_with("$2") => Bcrypt::by_owner().secret(bcrypt, owner),
-            pbkdf2 if pbkdf2.starts_with("$pbkdf2-") => Pbkdf2::by_owner().secret(pbkdf2, owner),
-            _ => Err(InvalidKept("a PHC string of Argon2, bcrypt or PBKDF2")),
-        }
+        (self.secret)(&row.take_secret(self.column), owner)
     }
-}
-
-fn columns(secret: &'static str) -> Vec<&'static str> {
-    vec!["owner", "label", secret, "scopes", "created", "expires", "used", "revoked"]
-}
-
-fn generic_facts(row: &Row, policy: &Policy<'_>) -> Result<Facts, NotTaken> {
-    if row.is_set("revoked") {
-        return Err(NotTaken::skipped("it was revoked"));
-    }
-    let names = row.names("scopes").map_err(NotTaken::refused)?.unwrap_or_default();
-    let access = match &names[..] {
-        [every] if every == "*" => Access::full(),
-        names => policy.access(names)?,
-    };
-    facts(row, access)
 }
 
 #[cfg(test)]
@@ -150,7 +99,7 @@ mod tests {
             "owner": 7, "label": "CI", "hash": "", "scopes": "orders:read", "created": null,
             "expires": null, "used": null, "revoked": null
         });
-        words(read(&Phc, &whole, changes))
+        words(read(&phc(), &whole, changes))
     }
 
     #[test]
