@@ -5,6 +5,7 @@
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use crate::constant_time::constant_time_eq;
 use crate::key::KeyId;
@@ -129,9 +130,7 @@ impl Digest {
     pub(crate) fn is_of_same_text(&self, other: &Digest) -> bool {
         match (&self.0, &other.0) {
             (DigestForm::Sha256(one), DigestForm::Sha256(other)) => one == other,
-            (DigestForm::Keyed(one), DigestForm::Keyed(other)) => {
-                one.key_id == other.key_id && constant_time_eq(&one.mac, &other.mac)
-            }
+            (DigestForm::Keyed(one), DigestForm::Keyed(other)) => one == other,
             _ => false,
         }
     }
@@ -192,10 +191,9 @@ impl PartialEq for Digest {
     fn eq(&self, other: &Digest) -> bool {
         match (&self.0, &other.0) {
             (DigestForm::Sha256(one), DigestForm::Sha256(other)) => one == other,
-            // Not in constant time: of these, no two stored forms are compared to let a token in.
             (DigestForm::Keyed(one), DigestForm::Keyed(other)) => one == other,
             (DigestForm::Foreign(one), DigestForm::Foreign(other)) => one == other,
-            (DigestForm::Newer(one), DigestForm::Newer(other)) => one == other,
+            (DigestForm::Newer(one), DigestForm::Newer(other)) => one.ct_eq(other).into(),
             _ => false,
         }
     }
@@ -285,7 +283,7 @@ impl PartialEq for Sha256Digest {
 impl Eq for Sha256Digest {}
 
 /// A digest of scheme 2: an HMAC of a text that another system issued.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct KeyedDigest {
     key_id: KeyId,
     mac: [u8; 32],
@@ -307,8 +305,15 @@ impl KeyedDigest {
     }
 }
 
+/// Compares in constant time.
+impl PartialEq for KeyedDigest {
+    fn eq(&self, other: &KeyedDigest) -> bool {
+        self.key_id == other.key_id && constant_time_eq(&self.mac, &other.mac)
+    }
+}
+
 /// A digest of scheme 3: what another system kept of a text that it issued.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct ForeignDigest {
     scheme: Box<str>,
     kept: Box<[u8]>,
@@ -329,6 +334,13 @@ impl ForeignDigest {
         // A name has at most 32 bytes.
         let length = self.scheme.len() as u8;
         [&[ForeignDigest::SCHEME, length], self.scheme.as_bytes(), &self.kept].concat()
+    }
+}
+
+/// Compares in constant time, the length and the public name apart.
+impl PartialEq for ForeignDigest {
+    fn eq(&self, other: &ForeignDigest) -> bool {
+        self.scheme == other.scheme && self.kept.ct_eq(&other.kept).into()
     }
 }
 
@@ -365,6 +377,24 @@ mod tests {
             flipped.bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(flipped != digest, "bit {bit}");
         }
+    }
+
+    #[test]
+    fn every_single_bit_counts_whatever_the_scheme() {
+        for stored in [&b"\x01"[..], b"\x02\0\0\0\x07", b"\x03\x03sha", b"\x04"] {
+            let stored = [stored, &[7; 32]].concat();
+            let digest = Digest::from_bytes(&stored).unwrap();
+            for bit in 0..256 {
+                let mut flipped = stored.clone();
+                flipped[stored.len() - 32 + bit / 8] ^= 1 << (bit % 8);
+                assert!(Digest::from_bytes(&flipped).unwrap() != digest, "{stored:?}, bit {bit}");
+            }
+            assert!(Digest::from_bytes(&stored[..stored.len() - 1]) != Ok(digest), "{stored:?}");
+        }
+        let [one, other] = [b"\x03\x03sha7", b"\x03\x03shb7"].map(|name| Digest::from_bytes(name));
+        assert!(one.unwrap() != other.unwrap());
+        let key = |id| Digest::from_bytes(&[&[2, 0, 0, 0, id], &[7; 32][..]].concat()).unwrap();
+        assert!(key(1) != key(2));
     }
 
     #[test]
