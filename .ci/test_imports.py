@@ -4,7 +4,7 @@ import tempfile
 import unittest
 
 from imports import Crate, circles, without_comments_and_texts
-from names import named_twice
+from names import named_twice, without_help
 
 
 def crate(**files):
@@ -161,6 +161,11 @@ class Names(unittest.TestCase):
         self.assertEqual(found(**one, store__postgres__c="struct T;"), 0)
         self.assertEqual(found(**one, store__postgres__d="struct T;"), 1)
         self.assertEqual(found(**one, store__sqlite__d="struct T;"), 1)
+
+    def test_a_public_trait_without_help(self):
+        one = "#[diagnostic::on_unimplemented(message = \"[{Self}]\")]\n#[must_use]\npub trait A {}\n"
+        text = without_comments_and_texts(one + "/// on_unimplemented\npub trait B {}\ntrait C {}")
+        self.assertEqual(without_help(text), ["B"])
 
 
 class Texts(unittest.TestCase):

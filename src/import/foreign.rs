@@ -12,6 +12,12 @@ use crate::text::Owner;
 ///
 /// Implement it for a system that none of the shipped schemes fits. It is told texts and hashes,
 /// and never decides by anything else.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a scheme of another system",
+    note = "take the scheme itself, not a `Box` or an `Arc` of it, such as \
+            `Sha256::with_at_least_112_bits()`; the page of `app_tokens::import` lists all",
+    note = "for a system that none fits, implement `app_tokens::import::Foreign`"
+)]
 pub trait Foreign: Send + Sync + 'static {
     /// Returns the scheme's name: 1 to 32 lower-case letters, digits and `-`.
     ///
