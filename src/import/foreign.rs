@@ -18,6 +18,7 @@ use crate::text::Owner;
             `Sha256::with_at_least_112_bits()`; the page of `app_tokens::import` lists all",
     note = "for a system that none fits, implement `app_tokens::import::Foreign`"
 )]
+#[doc(alias = "hash scheme")]
 pub trait Foreign: Send + Sync + 'static {
     /// Returns the scheme's name: 1 to 32 lower-case letters, digits and `-`.
     ///
