@@ -11,6 +11,8 @@ import re
 WORD = r"[A-Za-z_]\w*"
 KINDS = "struct|enum|union|trait|fn|type|const|static|macro_rules!|mod"
 DEFINES = r"\b(?:%s)\s+(?:mut\s+)?(%s)" % (KINDS, WORD)
+# An indented `type` belongs to a trait or to an `impl`, which the trait names.
+TYPES = r"(?:\b(?:struct|enum|union|trait)|^(?:pub(?:\([^)]*\))?\s+)?type)\s+(%s)" % WORD
 
 
 def blank(text, start, end):
@@ -167,6 +169,7 @@ class Crate:
                 module.uses.append((target, name, bool(found[1])))
             text = blank(text, found.start(), found.end())
         module.defined = set(re.findall(DEFINES, text))
+        module.types = re.findall(TYPES, text, re.M)
         module.words = set(re.findall(WORD, text))
         module.named = [tuple(re.split(r"\s*::\s*", found)) for found in
                         re.findall(r"(?<![\w:$.])%s(?:\s*::\s*%s)+" % (WORD, WORD), text)]
@@ -211,6 +214,14 @@ class Crate:
             if found and rest[0] in found[0].defined:
                 return found
         return module, rest[0]
+
+    def types(self):
+        """Returns `{name: [file]}` of all types, with paths below the source folder."""
+        found = {}
+        for module in self.modules.values():
+            for name in module.types:
+                found.setdefault(name, []).append(str(module.file.relative_to(self.source)))
+        return found
 
     def imports(self):
         """Returns `{file: {file: {name}}}`, with paths below the source folder."""

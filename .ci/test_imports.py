@@ -1,19 +1,24 @@
-"""Tests imports.py on small crates: python3 .ci/test_imports.py"""
+"""Tests imports.py and names.py on small crates: python3 .ci/test_imports.py"""
 import pathlib
 import tempfile
 import unittest
 
 from imports import Crate, circles, without_comments_and_texts
+from names import named_twice, without_help
 
 
-def imports(**files):
-    """Returns the imports of a crate with these files; `a__b` is `a/b.rs`."""
+def crate(**files):
+    """Reads a crate with these files; `a__b` is `a/b.rs`."""
     with tempfile.TemporaryDirectory() as folder:
         for name, text in files.items():
             path = pathlib.Path(folder, name.replace("__", "/") + ".rs")
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
-        return Crate(folder).imports()
+        return Crate(folder)
+
+
+def imports(**files):
+    return crate(**files).imports()
 
 
 class Circles(unittest.TestCase):
@@ -119,6 +124,48 @@ class Imports(unittest.TestCase):
     def test_other_crates_are_none(self):
         text = "use std::fmt; use serde::de::*; fn a() { std::mem::take(1); fmt::Error; }"
         self.assertEqual(imports(lib="mod a;", a=text)["a.rs"], {})
+
+
+class Names(unittest.TestCase):
+    def assert_named_twice(self, expected, a, b):
+        found = named_twice(crate(lib="mod a; mod b;", a=a, b=b).types())
+        self.assertEqual([line.split()[0] for line in found], expected)
+
+    def test_a_name_of_two_types(self):
+        for kind in ["struct T;", "enum T {}", "trait T {}", "pub(crate) type T = u8;"]:
+            with self.subTest(kind):
+                self.assert_named_twice(["T"], kind, "pub struct T<'a>(&'a str);")
+
+    def test_a_name_twice_in_one_file(self):
+        self.assert_named_twice(["T"], "fn a() { struct T; } fn b() { struct T; }", "")
+
+    def test_what_does_not_count(self):
+        for other in [
+            "impl Iterator for A {\n    type T = u8;\n}",
+            "/// struct T;\nstruct A;",
+            "#[cfg(test)] mod tests { struct T; }",
+            "use crate::a::T; struct A(T);",
+        ]:
+            with self.subTest(other):
+                self.assert_named_twice([], "struct T;", other)
+
+    def test_both_sql_stores_have_the_same_words(self):
+        def found(**files):
+            text = "pub mod c; pub mod d;"
+            usual = {"lib": "mod store;", "store": "mod sqlite; mod postgres;",
+                     "store__sqlite": text, "store__postgres": text, "store__sqlite__c": "",
+                     "store__sqlite__d": "", "store__postgres__c": "", "store__postgres__d": ""}
+            return len(named_twice(crate(**usual | files).types()))
+
+        one = {"store__sqlite__c": "struct T;"}
+        self.assertEqual(found(**one, store__postgres__c="struct T;"), 0)
+        self.assertEqual(found(**one, store__postgres__d="struct T;"), 1)
+        self.assertEqual(found(**one, store__sqlite__d="struct T;"), 1)
+
+    def test_a_public_trait_without_help(self):
+        one = "#[diagnostic::on_unimplemented(message = \"[{Self}]\")]\n#[must_use]\npub trait A {}\n"
+        text = without_comments_and_texts(one + "/// on_unimplemented\npub trait B {}\ntrait C {}")
+        self.assertEqual(without_help(text), ["B"])
 
 
 class Texts(unittest.TestCase):

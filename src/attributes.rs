@@ -100,9 +100,10 @@ impl Attributes {
     }
 
     /// Returns the pairs of key and value, ordered by key.
+    #[expect(clippy::expect_used, reason = "each line was made or checked as `key value`")]
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        // No pairs are an empty line, which holds no space.
-        self.stored().unwrap_or_default().split('\n').filter_map(|line| line.split_once(' '))
+        let lines = self.stored().into_iter().flat_map(|text| text.split('\n'));
+        lines.map(|line| line.split_once(' ').expect("each line has a key and a value"))
     }
 
     /// Returns whether there are none.

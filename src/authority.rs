@@ -69,6 +69,7 @@ use crate::view::{TokenPage, TokenView};
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias("app password", "personal access token", "PAT", "API key"))]
 #[derive(Clone)]
 pub struct TokenAuthority<S> {
     store: S,

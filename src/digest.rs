@@ -5,6 +5,7 @@
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
 
 use crate::constant_time::constant_time_eq;
 use crate::key::KeyId;
@@ -39,11 +40,11 @@ use crate::token::{self, ParseError, Prefix, Token, TokenId};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Digest(Form);
+pub struct Digest(DigestForm);
 
 /// A stored digest, taken apart.
 #[derive(Clone)]
-enum Form {
+enum DigestForm {
     Sha256(Sha256Digest),
     Keyed(KeyedDigest),
     Foreign(ForeignDigest),
@@ -62,27 +63,27 @@ impl Digest {
 
     /// Wraps a digest of scheme 1.
     pub(crate) fn of_sha_256(digest: Sha256Digest) -> Digest {
-        Digest(Form::Sha256(digest))
+        Digest(DigestForm::Sha256(digest))
     }
 
     /// Returns the digest of scheme 1; `None` if this build can't compare the digest.
     pub(crate) fn sha_256(&self) -> Option<Sha256Digest> {
         match &self.0 {
-            Form::Sha256(digest) => Some(*digest),
-            Form::Keyed(_) | Form::Foreign(_) | Form::Newer(_) => None,
+            DigestForm::Sha256(digest) => Some(*digest),
+            DigestForm::Keyed(_) | DigestForm::Foreign(_) | DigestForm::Newer(_) => None,
         }
     }
 
     /// Returns whether a newer build wrote the digest, and this one can't compare it.
     pub(crate) fn is_newer(&self) -> bool {
-        matches!(self.0, Form::Newer(_))
+        matches!(self.0, DigestForm::Newer(_))
     }
 
     /// Returns the key of the ring that a digest of scheme 2 needs.
     pub(crate) fn key_id(&self) -> Option<KeyId> {
         match &self.0 {
-            Form::Keyed(digest) => Some(digest.key_id),
-            Form::Sha256(_) | Form::Foreign(_) | Form::Newer(_) => None,
+            DigestForm::Keyed(digest) => Some(digest.key_id),
+            DigestForm::Sha256(_) | DigestForm::Foreign(_) | DigestForm::Newer(_) => None,
         }
     }
 
@@ -102,7 +103,7 @@ impl Digest {
     #[cfg(feature = "import")]
     pub(crate) fn keyed(key: &SealingKey, text: &str) -> Digest {
         let mac = key.hmac_of_secret(&[b"atd1", text.as_bytes()]);
-        Digest(Form::Keyed(KeyedDigest { key_id: key.id(), mac }))
+        Digest(DigestForm::Keyed(KeyedDigest { key_id: key.id(), mac }))
     }
 
     /// Takes what another system kept of a text, until that is presented. `None` if it is too long.
@@ -110,15 +111,15 @@ impl Digest {
     pub(crate) fn kept_by(scheme: &str, kept: &[u8]) -> Option<Digest> {
         let digest = ForeignDigest { scheme: scheme.into(), kept: kept.into() };
         let fits = is_scheme_name(scheme) && 2 + scheme.len() + kept.len() <= Digest::MAX_BYTES;
-        fits.then_some(Digest(Form::Foreign(digest)))
+        fits.then_some(Digest(DigestForm::Foreign(digest)))
     }
 
     /// Returns the name of the foreign scheme, and what that kept; `None` if another scheme is.
     #[cfg(feature = "import")]
     pub(crate) fn foreign(&self) -> Option<(&str, &[u8])> {
         match &self.0 {
-            Form::Foreign(digest) => Some((&digest.scheme, &digest.kept)),
-            Form::Sha256(_) | Form::Keyed(_) | Form::Newer(_) => None,
+            DigestForm::Foreign(digest) => Some((&digest.scheme, &digest.kept)),
+            DigestForm::Sha256(_) | DigestForm::Keyed(_) | DigestForm::Newer(_) => None,
         }
     }
 
@@ -128,10 +129,8 @@ impl Digest {
     #[cfg(feature = "import")]
     pub(crate) fn is_of_same_text(&self, other: &Digest) -> bool {
         match (&self.0, &other.0) {
-            (Form::Sha256(one), Form::Sha256(other)) => one == other,
-            (Form::Keyed(one), Form::Keyed(other)) => {
-                one.key_id == other.key_id && constant_time_eq(&one.mac, &other.mac)
-            }
+            (DigestForm::Sha256(one), DigestForm::Sha256(other)) => one == other,
+            (DigestForm::Keyed(one), DigestForm::Keyed(other)) => one == other,
             _ => false,
         }
     }
@@ -146,20 +145,20 @@ impl Digest {
     /// Returns the scheme.
     pub fn scheme(&self) -> u8 {
         match &self.0 {
-            Form::Sha256(_) => Sha256Digest::SCHEME,
-            Form::Keyed(_) => KeyedDigest::SCHEME,
-            Form::Foreign(_) => ForeignDigest::SCHEME,
-            Form::Newer(bytes) => bytes[0],
+            DigestForm::Sha256(_) => Sha256Digest::SCHEME,
+            DigestForm::Keyed(_) => KeyedDigest::SCHEME,
+            DigestForm::Foreign(_) => ForeignDigest::SCHEME,
+            DigestForm::Newer(bytes) => bytes[0],
         }
     }
 
     /// Returns the stored form.
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.0 {
-            Form::Sha256(digest) => digest.to_bytes().into(),
-            Form::Keyed(digest) => digest.to_bytes(),
-            Form::Foreign(digest) => digest.to_bytes(),
-            Form::Newer(bytes) => bytes.to_vec(),
+            DigestForm::Sha256(digest) => digest.to_bytes().into(),
+            DigestForm::Keyed(digest) => digest.to_bytes(),
+            DigestForm::Foreign(digest) => digest.to_bytes(),
+            DigestForm::Newer(bytes) => bytes.to_vec(),
         }
     }
 
@@ -175,14 +174,14 @@ impl Digest {
                 Ok(Digest::of_sha_256(Sha256Digest { bytes }))
             }
             [KeyedDigest::SCHEME, rest @ ..] => {
-                KeyedDigest::read(rest).map(Form::Keyed).map(Digest).ok_or(InvalidDigest)
+                KeyedDigest::read(rest).map(DigestForm::Keyed).map(Digest).ok_or(InvalidDigest)
             }
             [] => Err(InvalidDigest),
             too_long if too_long.len() > Digest::MAX_BYTES => Err(InvalidDigest),
             [ForeignDigest::SCHEME, rest @ ..] => {
-                ForeignDigest::read(rest).map(Form::Foreign).map(Digest).ok_or(InvalidDigest)
+                ForeignDigest::read(rest).map(DigestForm::Foreign).map(Digest).ok_or(InvalidDigest)
             }
-            newer => Ok(Digest(Form::Newer(newer.into()))),
+            newer => Ok(Digest(DigestForm::Newer(newer.into()))),
         }
     }
 }
@@ -191,11 +190,10 @@ impl Digest {
 impl PartialEq for Digest {
     fn eq(&self, other: &Digest) -> bool {
         match (&self.0, &other.0) {
-            (Form::Sha256(one), Form::Sha256(other)) => one == other,
-            // Not in constant time: of these, no two stored forms are compared to let a token in.
-            (Form::Keyed(one), Form::Keyed(other)) => one == other,
-            (Form::Foreign(one), Form::Foreign(other)) => one == other,
-            (Form::Newer(one), Form::Newer(other)) => one == other,
+            (DigestForm::Sha256(one), DigestForm::Sha256(other)) => one == other,
+            (DigestForm::Keyed(one), DigestForm::Keyed(other)) => one == other,
+            (DigestForm::Foreign(one), DigestForm::Foreign(other)) => one == other,
+            (DigestForm::Newer(one), DigestForm::Newer(other)) => one.ct_eq(other).into(),
             _ => false,
         }
     }
@@ -206,10 +204,10 @@ impl Eq for Digest {}
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Form::Sha256(_) => f.write_str("Digest(sha256 …)"),
-            Form::Keyed(digest) => write!(f, "Digest(hmac under key {} …)", digest.key_id),
-            Form::Foreign(digest) => write!(f, "Digest({} …)", digest.scheme),
-            Form::Newer(bytes) => write!(f, "Digest(scheme {} …)", bytes[0]),
+            DigestForm::Sha256(_) => f.write_str("Digest(sha256 …)"),
+            DigestForm::Keyed(digest) => write!(f, "Digest(hmac under key {} …)", digest.key_id),
+            DigestForm::Foreign(digest) => write!(f, "Digest({} …)", digest.scheme),
+            DigestForm::Newer(bytes) => write!(f, "Digest(scheme {} …)", bytes[0]),
         }
     }
 }
@@ -285,7 +283,7 @@ impl PartialEq for Sha256Digest {
 impl Eq for Sha256Digest {}
 
 /// A digest of scheme 2: an HMAC of a text that another system issued.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct KeyedDigest {
     key_id: KeyId,
     mac: [u8; 32],
@@ -307,8 +305,15 @@ impl KeyedDigest {
     }
 }
 
+/// Compares in constant time.
+impl PartialEq for KeyedDigest {
+    fn eq(&self, other: &KeyedDigest) -> bool {
+        self.key_id == other.key_id && constant_time_eq(&self.mac, &other.mac)
+    }
+}
+
 /// A digest of scheme 3: what another system kept of a text that it issued.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 struct ForeignDigest {
     scheme: Box<str>,
     kept: Box<[u8]>,
@@ -329,6 +334,13 @@ impl ForeignDigest {
         // A name has at most 32 bytes.
         let length = self.scheme.len() as u8;
         [&[ForeignDigest::SCHEME, length], self.scheme.as_bytes(), &self.kept].concat()
+    }
+}
+
+/// Compares in constant time, the length and the public name apart.
+impl PartialEq for ForeignDigest {
+    fn eq(&self, other: &ForeignDigest) -> bool {
+        self.scheme == other.scheme && self.kept.ct_eq(&other.kept).into()
     }
 }
 
@@ -365,6 +377,24 @@ mod tests {
             flipped.bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(flipped != digest, "bit {bit}");
         }
+    }
+
+    #[test]
+    fn every_single_bit_counts_whatever_the_scheme() {
+        for stored in [&b"\x01"[..], b"\x02\0\0\0\x07", b"\x03\x03sha", b"\x04"] {
+            let stored = [stored, &[7; 32]].concat();
+            let digest = Digest::from_bytes(&stored).unwrap();
+            for bit in 0..256 {
+                let mut flipped = stored.clone();
+                flipped[stored.len() - 32 + bit / 8] ^= 1 << (bit % 8);
+                assert!(Digest::from_bytes(&flipped).unwrap() != digest, "{stored:?}, bit {bit}");
+            }
+            assert!(Digest::from_bytes(&stored[..stored.len() - 1]) != Ok(digest), "{stored:?}");
+        }
+        let [one, other] = [b"\x03\x03sha7", b"\x03\x03shb7"].map(|name| Digest::from_bytes(name));
+        assert!(one.unwrap() != other.unwrap());
+        let key = |id| Digest::from_bytes(&[&[2, 0, 0, 0, id], &[7; 32][..]].concat()).unwrap();
+        assert!(key(1) != key(2));
     }
 
     #[test]

@@ -133,11 +133,11 @@ fn hmac_in_place(
 ///
 /// It is not secret: without the key nobody can make one for another row.
 #[derive(Clone)]
-pub struct Seal(Form);
+pub struct Seal(SealForm);
 
 /// A stored seal, taken apart. Version 1 is kept without an allocation, since every row has one.
 #[derive(Clone)]
-enum Form {
+enum SealForm {
     V1([u8; 32]),
     /// The whole stored form. It comes from a newer build.
     Other(Box<[u8]>),
@@ -153,8 +153,8 @@ impl Seal {
     /// Returns the stored form.
     pub fn to_bytes(&self) -> Vec<u8> {
         match &self.0 {
-            Form::V1(mac) => [&[Seal::V1], &mac[..]].concat(),
-            Form::Other(bytes) => bytes.to_vec(),
+            SealForm::V1(mac) => [&[Seal::V1], &mac[..]].concat(),
+            SealForm::Other(bytes) => bytes.to_vec(),
         }
     }
 
@@ -164,40 +164,40 @@ impl Seal {
     /// A seal that was read may still be wrong, or have another version.
     pub fn from_bytes(bytes: &[u8]) -> Option<Seal> {
         match bytes {
-            [Seal::V1, mac @ ..] => Some(Seal(Form::V1(mac.try_into().ok()?))),
+            [Seal::V1, mac @ ..] => Some(Seal(SealForm::V1(mac.try_into().ok()?))),
             [] => None,
-            other => (other.len() <= Seal::MAX_BYTES).then(|| Seal(Form::Other(other.into()))),
+            other => (other.len() <= Seal::MAX_BYTES).then(|| Seal(SealForm::Other(other.into()))),
         }
     }
 
     /// Returns the version.
     pub fn version(&self) -> u8 {
         match &self.0 {
-            Form::V1(_) => Seal::V1,
-            Form::Other(bytes) => bytes[0],
+            SealForm::V1(_) => Seal::V1,
+            SealForm::Other(bytes) => bytes[0],
         }
     }
 
     /// Returns the HMAC of version 1; `None` if this build can't check the seal.
     pub(crate) fn v1(&self) -> Option<&[u8; 32]> {
         match &self.0 {
-            Form::V1(mac) => Some(mac),
-            Form::Other(_) => None,
+            SealForm::V1(mac) => Some(mac),
+            SealForm::Other(_) => None,
         }
     }
 
     /// Makes a seal of version 1 from its HMAC.
     pub(crate) fn of_v1(mac: [u8; 32]) -> Seal {
-        Seal(Form::V1(mac))
+        Seal(SealForm::V1(mac))
     }
 }
 
 impl PartialEq for Seal {
     fn eq(&self, other: &Seal) -> bool {
         match (&self.0, &other.0) {
-            (Form::V1(one), Form::V1(other)) => constant_time_eq(one, other),
+            (SealForm::V1(one), SealForm::V1(other)) => constant_time_eq(one, other),
             // Not in constant time: this build accepts no token by such a seal.
-            (Form::Other(one), Form::Other(other)) => one == other,
+            (SealForm::Other(one), SealForm::Other(other)) => one == other,
             _ => false,
         }
     }

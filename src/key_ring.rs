@@ -35,6 +35,7 @@ pub use error::KeyRingError;
 /// An entry `import:KEY` is the key by which [imported](crate#features) tokens are found. It seals
 /// nothing, and **it can't be retired** while one of them is left: see
 /// [`KeyRing::new_import_text`].
+#[doc(alias("pepper", "master key"))]
 #[derive(Clone)]
 pub struct KeyRing {
     /// The active key first. Never empty.

@@ -98,6 +98,7 @@ impl From<Infallible> for InvalidText {
 /// assert_eq!(Owner::from(42_u64), Owner::try_from("42")?);
 /// # Ok::<(), app_tokens::error::InvalidText>(())
 /// ```
+#[doc(alias("user", "account"))]
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Owner(Arc<str>);
 
@@ -109,6 +110,7 @@ pub struct Owner(Arc<str>);
 ///
 /// Labels are compared byte for byte, also if the policy wants them unique. So "Phone" and "phone"
 /// differ, as do two spellings of "é", and two labels that differ in an invisible mark.
+#[doc(alias("name", "device"))]
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Label(Box<str>);
 

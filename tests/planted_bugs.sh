@@ -164,7 +164,7 @@ plant "a seal of a newer version is a wrong one" src/seal.rs \
     "return other.map_or(SealCheck::Wrong, SealCheck::UnknownVersion);" \
     "return SealCheck::Wrong;"
 plant "a digest of a newer scheme is damage" src/digest.rs \
-    "newer => Ok(Digest(Form::Newer(newer.into())))," \
+    "newer => Ok(Digest(DigestForm::Newer(newer.into())))," \
     "_ => Err(InvalidDigest),"
 plant "a sealed part that is too long comes before the parts in front of it" src/seal.rs \
     "            self.hand_over();" \

@@ -63,6 +63,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///   password.
     /// - [`AuthError::Denied`] if it has our form but is not a valid token.
     /// - [`AuthError::Failed`] if the engine can't tell.
+    #[doc(alias("verify", "validate", "check"))]
     pub async fn authenticate(&self, text: &str) -> Result<Authenticated, AuthError> {
         let verified = self.verify(text, &Origin::unknown()).await?;
         Ok(self.admit(verified, &Origin::unknown()))

@@ -21,6 +21,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`ChangeError`] if the token is unknown, not active or rotated, or if the label is not valid
     /// or taken.
+    #[doc(alias("label", "update"))]
     pub async fn rename(
         &self,
         by: impl Into<Actor>,
@@ -44,6 +45,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`ChangeError::Overlapping`] while a superseded token of its line lives, which would keep
     ///   what is taken away. Call [`end_overlap`](Self::end_overlap) first.
     /// - [`ChangeError::DamagedRow`] while another row of its line is damaged.
+    #[doc(alias("restrict", "downgrade"))]
     pub async fn narrow(
         &self,
         by: impl Into<Actor>,
@@ -72,6 +74,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`ChangeError::Overlapping`] if the end is earlier and a superseded token of its line
     ///   lives. Call [`end_overlap`](Self::end_overlap) first.
     /// - [`ChangeError::DamagedRow`] if the end is earlier and another row of its line is damaged.
+    #[doc(alias("renew", "prolong"))]
     pub async fn extend(
         &self,
         by: impl Into<Actor>,
@@ -130,6 +133,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///   another call.
     /// - Also if the new token would do more, or if its end or the overlap is not allowed.
     /// - [`ChangeError::DamagedRow`] if another row of its line is damaged.
+    #[doc(alias("regenerate", "refresh", "renew", "replace"))]
     pub async fn rotate(
         &self,
         by: impl Into<Actor>,

@@ -44,6 +44,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`AuthError::Denied`] if there is no such token, or if its secret is another. The two look
     ///   the same and take the same time, as in [`authenticate`](Self::authenticate).
     /// - [`AuthError::Failed`] if the engine can't tell.
+    #[doc(alias = "introspect")]
     pub async fn examine(&self, text: &str) -> Result<Examined, AuthError> {
         self.refuse_without_upkeep()?;
         let presented = self
@@ -75,6 +76,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// # Errors
     /// [`Failed`] if the store fails.
+    #[doc(alias("export", "GDPR"))]
     pub async fn all_of(&self, owner: &Owner) -> Result<OwnerTokens, Failed> {
         let current = Filter {
             revoked: Some(false),

@@ -321,13 +321,14 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// key.
     ///
     /// If it fails, or another call was faster, the next use of the token tries again.
+    #[expect(clippy::expect_used, reason = "only a row whose seal is right is active")]
     async fn take_over(&self, scheme: &dyn Foreign, row: &ReadableRow, text: &str, now: Timestamp) {
         let (digest, active) = (row.record().digest(), self.active_key());
         let needs_another = digest.key_id().is_some_and(|id| id != active.id());
         if digest.foreign().is_none() && !needs_another {
             return;
         }
-        let Ok(intact) = self.intact(row) else { return };
+        let intact = self.intact(row).expect("the row of an active token is intact");
         let digest = if scheme.guarantees_112_bits() {
             Digest::of_foreign(scheme.secret_part(text))
         } else {

@@ -115,6 +115,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - A text, the life or the access is not allowed.
     /// - The owner's limit is reached, or the label is taken.
     /// - The engine fails.
+    #[doc(alias("create", "generate", "mint"))]
     pub async fn issue(&self, new: NewToken) -> Result<IssuedToken, IssueError> {
         let now = self.now();
         let granted = new.grant(&self.engine.policy, now)?;
@@ -165,6 +166,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`IssueError`] as for [`TokenAuthority::issue`]. Also if the new token would exceed the
     /// caller's token, or if that has ended or changed.
+    #[doc(alias("derive", "delegate"))]
     pub async fn issue_under(
         &self,
         caller: &Caller,

@@ -27,6 +27,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// # Errors
     /// [`Failed`] if the store fails. What was resealed stays so.
+    #[doc(alias = "rekey")]
     pub async fn reseal(&self) -> Result<ResealReport, Failed> {
         self.run_reseal(None, || {}).await
     }

@@ -46,6 +46,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
     /// - [`ManageError::Failed`] if the store fails: call it again.
+    #[doc(alias("delete", "invalidate", "disable"))]
     pub async fn revoke(
         &self,
         by: impl Into<Actor>,
@@ -90,6 +91,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`ManageError::NotAllowed`] if the actor is an owner and the filter names another. Also if
     ///   it is [`Actor::Engine`]: to repeat a revocation of the engine's, name an operator.
     /// - [`ManageError::Failed`] if the store fails: call it again.
+    #[doc(alias("revoke_all", "revoke_owner", "sign out everywhere"))]
     pub async fn revoke_matching(
         &self,
         by: impl Into<Actor>,
@@ -127,6 +129,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// - [`ChangeError::NotActive`] if it is not active.
     /// - [`ChangeError::Rotated`] if it was rotated.
     /// - [`ChangeError::Failed`] if the store fails: call it again.
+    #[doc(alias = "revoke_all")]
     pub async fn revoke_others(
         &self,
         by: impl Into<Actor>,
@@ -155,6 +158,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what was revoked stays revoked.
+    #[doc(alias = "secret scanning")]
     pub async fn revoke_leaked(
         &self,
         operator: &Operator,
@@ -188,6 +192,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// - [`ManageError::Unknown`] if there is no such token, or it is another owner's.
     /// - [`ManageError::Failed`] if the store fails: call it again.
+    #[doc(alias("delete", "erase"))]
     pub async fn forget(&self, by: impl Into<Actor>, id: TokenId) -> Result<u64, ManageError> {
         let by = by.into();
         let line = self.line_of(&by, id).await?.ok_or(ManageError::Unknown)?;
@@ -205,6 +210,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`ManageError::Failed`] if the store fails. Call it again: what is left may be revoked
     /// already.
+    #[doc(alias("delete_user", "GDPR"))]
     pub async fn forget_owner(
         &self,
         operator: &Operator,
@@ -224,6 +230,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// # Errors
     /// [`Failed`] if the store fails. What was deleted stays deleted.
+    #[doc(alias("cleanup", "garbage"))]
     pub async fn purge(&self) -> Result<u64, Failed> {
         let policy = &self.engine.policy;
         if policy.has_open_import() {

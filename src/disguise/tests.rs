@@ -353,20 +353,20 @@ fn disguised(character: char, choice: u8) -> String {
 }
 
 #[derive(Clone, Debug)]
-enum Form {
+enum Encoding {
     Base64,
     ForUrls,
     Hexadecimal,
     Wrapped(usize),
 }
 
-fn encoded(text: &[u8], before: &[u8], form: &Form) -> Vec<u8> {
+fn encoded(text: &[u8], before: &[u8], form: &Encoding) -> Vec<u8> {
     let inner = [before, text].concat();
     match form {
-        Form::Base64 => STANDARD.encode(inner).into_bytes(),
-        Form::ForUrls => URL_SAFE_NO_PAD.encode(inner).into_bytes(),
-        Form::Hexadecimal => hex(inner).into_bytes(),
-        Form::Wrapped(width) => wrapped(&STANDARD.encode(inner), *width, "\r\n").into_bytes(),
+        Encoding::Base64 => STANDARD.encode(inner).into_bytes(),
+        Encoding::ForUrls => URL_SAFE_NO_PAD.encode(inner).into_bytes(),
+        Encoding::Hexadecimal => hex(inner).into_bytes(),
+        Encoding::Wrapped(width) => wrapped(&STANDARD.encode(inner), *width, "\r\n").into_bytes(),
     }
 }
 
@@ -385,8 +385,8 @@ proptest! {
     fn a_token_is_found_in_every_chain_of_encodings(
         forms in prop::collection::vec(
             prop_oneof![
-                Just(Form::Base64), Just(Form::ForUrls), Just(Form::Hexadecimal),
-                (20..80_usize).prop_map(Form::Wrapped),
+                Just(Encoding::Base64), Just(Encoding::ForUrls), Just(Encoding::Hexadecimal),
+                (20..80_usize).prop_map(Encoding::Wrapped),
             ],
             1..=3,
         ),
@@ -406,7 +406,7 @@ proptest! {
     ) {
         let text = [escapes.as_bytes(), &text, escapes.as_bytes(), ONE.as_bytes(), b" "].concat();
         let text = [&text, &end.as_bytes()[..cut.min(end.len())]].concat();
-        let text = (0..forms).fold(text, |text, _| encoded(&text, b"", &Form::Base64));
+        let text = (0..forms).fold(text, |text, _| encoded(&text, b"", &Encoding::Base64));
         for (_, place) in find(&text) {
             prop_assert!(place.start < place.end && place.end <= text.len());
         }

@@ -43,7 +43,7 @@ impl Argon2 {
     /// # Errors
     /// [`InvalidKept`] if it is not one, or if a parameter is out of bounds.
     pub fn secret(&self, phc: &str, owner: &Owner) -> Result<ForeignSecret, InvalidKept> {
-        Hash::read(phc.as_bytes())?;
+        Argon2Hash::read(phc.as_bytes())?;
         ForeignSecret::hash(self, Lookup::of_owner(owner), phc)
     }
 }
@@ -58,7 +58,7 @@ impl Foreign for Argon2 {
     }
 
     fn verify(&self, kept: &[u8], text: &str) -> Result<bool, InvalidKept> {
-        let hash = Hash::read(kept)?;
+        let hash = Argon2Hash::read(kept)?;
         let mut computed = vec![0; hash.output.len()];
         hash.argon2
             .hash_password_into(text.as_bytes(), &hash.salt, &mut computed)
@@ -80,14 +80,14 @@ const OUT_OF_BOUNDS: InvalidKept =
     InvalidKept("within m=131072, t=10 and p=255, which this program computes");
 
 /// A PHC string, taken apart.
-struct Hash {
+struct Argon2Hash {
     argon2: argon2::Argon2<'static>,
     salt: Vec<u8>,
     output: Vec<u8>,
 }
 
-impl Hash {
-    fn read(kept: &[u8]) -> Result<Hash, InvalidKept> {
+impl Argon2Hash {
+    fn read(kept: &[u8]) -> Result<Argon2Hash, InvalidKept> {
         let [name, version, parameters, salt, output] = phc::fields(kept).ok_or(MALFORMED)?;
         let algorithm = match (name, version) {
             ("argon2id", "v=19") => Algorithm::Argon2id,
@@ -104,6 +104,6 @@ impl Hash {
         }
         let parameters = Params::new(m, t, p, Some(output.len())).map_err(|_| OUT_OF_BOUNDS)?;
         let argon2 = argon2::Argon2::new(algorithm, Version::V0x13, parameters);
-        Ok(Hash { argon2, salt, output })
+        Ok(Argon2Hash { argon2, salt, output })
     }
 }

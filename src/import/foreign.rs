@@ -12,6 +12,13 @@ use crate::text::Owner;
 ///
 /// Implement it for a system that none of the shipped schemes fits. It is told texts and hashes,
 /// and never decides by anything else.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a scheme of another system",
+    note = "take the scheme itself, not a `Box` or an `Arc` of it, such as \
+            `Sha256::with_at_least_112_bits()`; the page of `app_tokens::import` lists all",
+    note = "for a system that none fits, implement `app_tokens::import::Foreign`"
+)]
+#[doc(alias = "hash scheme")]
 pub trait Foreign: Send + Sync + 'static {
     /// Returns the scheme's name: 1 to 32 lower-case letters, digits and `-`.
     ///
@@ -134,11 +141,11 @@ impl fmt::Debug for Lookup {
 pub struct ForeignSecret {
     scheme: Box<str>,
     lookup: Lookup,
-    kept: Kept,
+    kept: SecretForm,
 }
 
 /// In which form the old system kept a token.
-enum Kept {
+enum SecretForm {
     /// The hash as it is, until the text is presented.
     Hash(Digest),
     /// The digest of a text with 112 random bits, or what is the same: its SHA-256.
@@ -160,7 +167,7 @@ impl ForeignSecret {
     ) -> Result<ForeignSecret, InvalidKept> {
         let hash = hash.as_ref();
         let digest = Digest::kept_by(scheme.name(), hash).filter(|_| !hash.is_empty());
-        let kept = Kept::Hash(digest.ok_or(InvalidKept("a hash of 1 to 478 bytes"))?);
+        let kept = SecretForm::Hash(digest.ok_or(InvalidKept("a hash of 1 to 478 bytes"))?);
         Ok(ForeignSecret { scheme: scheme.name().into(), lookup, kept })
     }
 
@@ -179,16 +186,16 @@ impl ForeignSecret {
         }
         let secret = scheme.secret_part(text);
         let kept = if scheme.guarantees_112_bits() {
-            Kept::Digest(Digest::of_foreign(secret))
+            SecretForm::Digest(Digest::of_foreign(secret))
         } else {
-            Kept::Text(Zeroizing::new(secret.into()))
+            SecretForm::Text(Zeroizing::new(secret.into()))
         };
         Ok(ForeignSecret { scheme: scheme.name().into(), lookup, kept })
     }
 
     /// Takes SHA-256 of a text with at least 112 random bits: this is the digest that we store.
     pub(super) fn sha_256(scheme: &impl Foreign, lookup: Lookup, hash: [u8; 32]) -> ForeignSecret {
-        let kept = Kept::Digest(Digest::of_foreign_sha_256(hash));
+        let kept = SecretForm::Digest(Digest::of_foreign_sha_256(hash));
         ForeignSecret { scheme: scheme.name().into(), lookup, kept }
     }
 
@@ -203,8 +210,8 @@ impl ForeignSecret {
     /// Returns the digest to store, made under this key if it needs one.
     pub(crate) fn digest(&self, key: &SealingKey) -> Digest {
         match &self.kept {
-            Kept::Hash(digest) | Kept::Digest(digest) => digest.clone(),
-            Kept::Text(text) => Digest::keyed(key, text),
+            SecretForm::Hash(digest) | SecretForm::Digest(digest) => digest.clone(),
+            SecretForm::Text(text) => Digest::keyed(key, text),
         }
     }
 
@@ -217,8 +224,10 @@ impl ForeignSecret {
             return self.lookup.bytes.clone();
         }
         match &self.kept {
-            Kept::Hash(digest) | Kept::Digest(digest) => Zeroizing::new(digest.to_bytes()),
-            Kept::Text(text) => Zeroizing::new(text.as_bytes().to_vec()),
+            SecretForm::Hash(digest) | SecretForm::Digest(digest) => {
+                Zeroizing::new(digest.to_bytes())
+            }
+            SecretForm::Text(text) => Zeroizing::new(text.as_bytes().to_vec()),
         }
     }
 }

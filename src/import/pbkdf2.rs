@@ -37,7 +37,7 @@ impl Pbkdf2 {
     /// # Errors
     /// [`InvalidKept`] if it is not one, or if a parameter is out of bounds.
     pub fn secret(&self, phc: &str, owner: &Owner) -> Result<ForeignSecret, InvalidKept> {
-        Hash::read(phc.as_bytes())?;
+        Pbkdf2Hash::read(phc.as_bytes())?;
         ForeignSecret::hash(self, Lookup::of_owner(owner), phc)
     }
 }
@@ -52,7 +52,7 @@ impl Foreign for Pbkdf2 {
     }
 
     fn verify(&self, kept: &[u8], text: &str) -> Result<bool, InvalidKept> {
-        let hash = Hash::read(kept)?;
+        let hash = Pbkdf2Hash::read(kept)?;
         let mut computed = vec![0; hash.output.len()];
         (hash.pbkdf2)(text.as_bytes(), &hash.salt, hash.iterations, &mut computed);
         Ok(computed.ct_eq(&hash.output).into())
@@ -70,15 +70,15 @@ impl Foreign for Pbkdf2 {
 const MALFORMED: InvalidKept = InvalidKept("a PHC string of PBKDF2 with SHA-256 or SHA-512");
 
 /// A PHC string, taken apart.
-struct Hash {
+struct Pbkdf2Hash {
     pbkdf2: fn(&[u8], &[u8], u32, &mut [u8]),
     iterations: u32,
     salt: Vec<u8>,
     output: Vec<u8>,
 }
 
-impl Hash {
-    fn read(kept: &[u8]) -> Result<Hash, InvalidKept> {
+impl Pbkdf2Hash {
+    fn read(kept: &[u8]) -> Result<Pbkdf2Hash, InvalidKept> {
         let [name, parameters, salt, output] = phc::fields(kept).ok_or(MALFORMED)?;
         let pbkdf2 = match name {
             "pbkdf2-sha256" => pbkdf2::pbkdf2_hmac::<Sha256>,
@@ -98,7 +98,7 @@ impl Hash {
         if !(1..=2_000_000).contains(&iterations) {
             return Err(InvalidKept("of 1 to 2,000,000 iterations, which this program computes"));
         }
-        Ok(Hash { pbkdf2, iterations, salt, output })
+        Ok(Pbkdf2Hash { pbkdf2, iterations, salt, output })
     }
 }
 

@@ -75,11 +75,11 @@ impl MemoryStore {
     }
 
     /// Waits until no other change or list is under way, and locks the index.
-    fn lock(&self) -> Locked<'_> {
+    fn lock(&self) -> LockedStore<'_> {
         // A poisoned lock is safe to use: a change decides before it writes, so a panic in the
         // rules leaves the index as it was.
         let index = self.0.index.lock().unwrap_or_else(PoisonError::into_inner);
-        Locked { index, by_id: &self.0.by_id }
+        LockedStore { index, by_id: &self.0.by_id }
     }
 }
 
@@ -194,12 +194,12 @@ fn page_of(rows: impl IntoIterator<Item = Row>, filter: &Filter, page: Page) -> 
 }
 
 /// The store while no other change or list is under way. Look-ups continue.
-struct Locked<'a> {
+struct LockedStore<'a> {
     index: MutexGuard<'a, Index>,
     by_id: &'a Shards<Row>,
 }
 
-impl Locked<'_> {
+impl LockedStore<'_> {
     /// Returns an owner's rows; none for an unknown owner.
     fn of(&self, owner: Option<&Owner>) -> &[Row] {
         owner.and_then(|owner| self.index.owners.get(owner)).map_or(&[], Vec::as_slice)

@@ -174,12 +174,12 @@ pub struct PostgresStore {
     /// logins would wait behind them.
     slow_calls: Arc<Semaphore>,
     known: Known,
-    state: Arc<State>,
+    state: Arc<TablesState>,
 }
 
 /// What the clones of a store know about its tables, together.
 #[derive(Default)]
-struct State {
+struct TablesState {
     /// Whether the tables were checked and hold no object that the host did not name.
     is_checked: AtomicBool,
     /// The page at which the next walk for dead rows begins. So each batch of a clean-up continues

@@ -30,7 +30,7 @@ pub use transaction::SqliteTransaction;
 use self::error::SqliteCallError;
 use self::open::{Settings, absolute_path, open_memory, open_writer};
 use self::reader::Readers;
-use self::writer::{Writer, write_file, write_memory};
+use self::writer::{WriterThread, write_file, write_memory};
 use crate::store::StoreError;
 
 /// Keeps tokens in an SQLite file.
@@ -110,7 +110,7 @@ struct Inner {
     readers: Readers,
     /// Declared after the readers, and so dropped after them: the writer's connection closes last,
     /// and writes the log back into the file.
-    writer: Writer,
+    writer: WriterThread,
     options: SqliteOptions,
     /// The id after which the next purge continues. Only a hint: wherever a purge begins, it goes
     /// once around the table before it reports that nothing is left.
@@ -168,7 +168,7 @@ impl SqliteStore {
             .map_err(|error| SqliteStoreError::new(&path, error))?;
         let name = Arc::<str>::from(path.to_string_lossy());
         let write = move |jobs| write_file(&connection, &table, &watch, &jobs);
-        let writer = Writer::start(name.clone(), write)
+        let writer = WriterThread::start(name.clone(), write)
             .map_err(|error| SqliteStoreError::Failed { path, source: error.into() })?;
         let (options, purged_to) = (options.clone(), Mutex::default());
         Ok(SqliteStore(Arc::new(Inner { readers, writer, options, purged_to, name })))
@@ -186,7 +186,7 @@ impl SqliteStore {
         let readers = Readers::in_memory(connection.clone(), &options.table);
         let table = options.table.clone();
         let write = move |jobs| write_memory(&connection, &table, &jobs);
-        let writer = Writer::start(name.clone(), write).map_err(|error| {
+        let writer = WriterThread::start(name.clone(), write).map_err(|error| {
             SqliteStoreError::Failed { path: ":memory:".into(), source: error.into() }
         })?;
         let purged_to = Mutex::default();

@@ -141,11 +141,11 @@ impl Shown {
     }
 
     /// Adds challenges to a response.
+    #[expect(clippy::expect_used, reason = "a challenge holds only what a header can")]
     fn challenge<R>(&self, challenge: &Challenge, response: &mut Response<R>) {
         for line in challenge.lines(&self.realm, self.challenges) {
-            if let Ok(line) = HeaderValue::try_from(line) {
-                response.headers_mut().append(WWW_AUTHENTICATE, line);
-            }
+            let line = HeaderValue::try_from(line).expect("a challenge is printable ASCII");
+            response.headers_mut().append(WWW_AUTHENTICATE, line);
         }
     }
 }

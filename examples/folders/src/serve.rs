@@ -161,7 +161,7 @@ async fn make_calendar(place: &Place, request: Request) -> Response {
     if made.status() == StatusCode::CREATED && !body.is_empty() {
         let body = String::from_utf8_lossy(&body).replace("mkcalendar", "propertyupdate");
         let mut set = Request::from_parts(parts, body.into());
-        *set.method_mut() = Method::from_bytes(b"PROPPATCH").unwrap_or_default();
+        *set.method_mut() = Method::from_bytes(b"PROPPATCH").expect("a method");
         set.headers_mut().remove(CONTENT_LENGTH);
         // The calendar is there. A property that can't be set doesn't undo that.
         let _properties = place.handle(set).await;

@@ -189,7 +189,7 @@ impl Sessions {
         let secure = if self.is_secure { "; Secure" } else { "" };
         let name = &self.cookie;
         let line = format!("{name}={text}{more}; HttpOnly; SameSite=Strict; Path=/{secure}");
-        let mut cookie = HeaderValue::try_from(line).unwrap_or(HeaderValue::from_static(""));
+        let mut cookie = HeaderValue::try_from(line).expect("names and tokens are ASCII");
         cookie.set_sensitive(true);
         cookie
     }

@@ -37,12 +37,12 @@ impl<V: Clone> Shards<V> {
     ///
     /// Only one change at a time may call this. Two that lock the same shards in different order
     /// would deadlock. A reader can't be part of a deadlock, as it holds one lock only.
-    pub(super) fn lock(&self, ids: impl IntoIterator<Item = TokenId>) -> Locked<'_, V> {
+    pub(super) fn lock(&self, ids: impl IntoIterator<Item = TokenId>) -> LockedShards<'_, V> {
         let mut locked = BTreeMap::new();
         for shard in ids.into_iter().map(shard_of) {
             locked.entry(shard).or_insert_with(|| self.0[shard].lock());
         }
-        Locked(locked)
+        LockedShards(locked)
     }
 }
 
@@ -53,9 +53,9 @@ fn shard_of(id: TokenId) -> usize {
 }
 
 /// The shards of some ids, while no other thread reads or changes them.
-pub(super) struct Locked<'a, V>(BTreeMap<usize, Exclusive<'a, IdMap<V>>>);
+pub(super) struct LockedShards<'a, V>(BTreeMap<usize, Exclusive<'a, IdMap<V>>>);
 
-impl<V> Locked<'_, V> {
+impl<V> LockedShards<'_, V> {
     pub(super) fn insert(&mut self, id: TokenId, value: V) {
         self.shard(id).insert(id, value);
     }

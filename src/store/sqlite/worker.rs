@@ -53,18 +53,18 @@ impl<J> fmt::Debug for Worker<J> {
 ///
 /// It is a future with a plain waker, so any executor can wait for it, and so can `block_on`.
 pub(super) fn reply_channel<T>() -> (ReplySender<T>, ReplyReceiver<T>) {
-    let state = Arc::new(Mutex::new(State::Waiting(None)));
+    let state = Arc::new(Mutex::new(ReplyState::Waiting(None)));
     (ReplySender(state.clone()), ReplyReceiver(state))
 }
 
-enum State<T> {
+enum ReplyState<T> {
     Waiting(Option<Waker>),
     /// `None` if the sender was dropped without a reply, or if the reply was taken.
     Replied(Option<T>),
 }
 
 /// The sending end. If it is dropped without a reply, the caller gets `None`.
-pub(super) struct ReplySender<T>(Arc<Mutex<State<T>>>);
+pub(super) struct ReplySender<T>(Arc<Mutex<ReplyState<T>>>);
 
 impl<T> ReplySender<T> {
     /// Sends the reply, and wakes the caller.
@@ -74,11 +74,11 @@ impl<T> ReplySender<T> {
 
     fn settle(&self, reply: Option<T>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let State::Waiting(waker) = &mut *state else {
+        let ReplyState::Waiting(waker) = &mut *state else {
             return;
         };
         let waker = waker.take();
-        *state = State::Replied(reply);
+        *state = ReplyState::Replied(reply);
         // The waker is the host's code. It may poll the receiver at once, on this thread, and that
         // takes the same lock: it would deadlock if the lock were still held.
         drop(state);
@@ -95,7 +95,7 @@ impl<T> Drop for ReplySender<T> {
 }
 
 /// The receiving end: a future of the reply, or of `None` if the sender was dropped without one.
-pub(super) struct ReplyReceiver<T>(Arc<Mutex<State<T>>>);
+pub(super) struct ReplyReceiver<T>(Arc<Mutex<ReplyState<T>>>);
 
 impl<T> Future for ReplyReceiver<T> {
     type Output = Option<T>;
@@ -103,8 +103,8 @@ impl<T> Future for ReplyReceiver<T> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &mut *state {
-            State::Replied(reply) => Poll::Ready(reply.take()),
-            State::Waiting(waker) => {
+            ReplyState::Replied(reply) => Poll::Ready(reply.take()),
+            ReplyState::Waiting(waker) => {
                 *waker = Some(context.waker().clone());
                 Poll::Pending
             }
@@ -118,16 +118,16 @@ mod tests {
 
     #[test]
     fn a_worker_that_is_dropped_on_its_own_thread_does_not_wait_for_itself() {
-        type Job = Box<dyn FnOnce() + Send>;
+        type Task = Box<dyn FnOnce() + Send>;
         let (ended, has_ended) = mpsc::channel();
-        let work = move |jobs: Receiver<Job>| {
+        let work = move |jobs: Receiver<Task>| {
             jobs.iter().for_each(|job| job());
             ended.send(()).unwrap();
         };
         let kept = Arc::new(Mutex::new(Some(Worker::start("test", work).unwrap())));
         let same = kept.clone();
         // As a waker of the host does that drops the store's last clone.
-        let job: Job = Box::new(move || drop(same.lock().unwrap().take()));
+        let job: Task = Box::new(move || drop(same.lock().unwrap().take()));
         assert!(kept.lock().unwrap().as_ref().unwrap().send(job));
         has_ended.recv().expect("it did its jobs and ended");
     }

@@ -1,4 +1,4 @@
-//! [`Writer`]: the one thread that writes. It commits changes in groups.
+//! [`WriterThread`]: the one thread that writes. It commits changes in groups.
 //!
 //! A sync of the disk takes far longer than a change, and SQLite allows only one writer at a time.
 //! So the changes that arrive during one sync share the next commit.
@@ -28,18 +28,18 @@ const ROLLBACK: &str = "ROLLBACK";
 const MAX_TOGETHER: usize = 256;
 
 /// Takes changes from any thread, and makes them in order. Dropping it waits for those it took.
-pub(super) struct Writer {
+pub(super) struct WriterThread {
     thread: Worker<Box<dyn Job>>,
     name: Arc<str>,
 }
 
-impl Writer {
+impl WriterThread {
     /// Starts the thread, which runs [`write_file`] or [`write_memory`].
     pub(super) fn start(
         name: Arc<str>,
         write: impl FnOnce(Receiver<Box<dyn Job>>) + Send + 'static,
-    ) -> io::Result<Writer> {
-        Ok(Writer { thread: Worker::start("app-tokens", write)?, name })
+    ) -> io::Result<WriterThread> {
+        Ok(WriterThread { thread: Worker::start("app-tokens", write)?, name })
     }
 
     /// Makes a change, and waits until it is committed.

@@ -223,7 +223,7 @@ fn behind_a_lock_that_came_after_a_spoilt_transaction_there_is_one_attempt_for_a
 
 #[test]
 fn a_change_whose_answer_is_lost_is_unknown_and_one_that_was_never_taken_is_not_done() {
-    let writer = Writer::start(name(), |jobs| drop(jobs.recv())).unwrap();
+    let writer = WriterThread::start(name(), |jobs| drop(jobs.recv())).unwrap();
     let lost = block_on(writer.write(|_| Ok(()))).unwrap_err();
     assert_eq!(lost.certainty(), Certainty::Unknown);
     let refused = loop {
@@ -246,7 +246,8 @@ fn a_waker_that_panics_ends_nothing() {
     }
     let connection = Arc::new(Mutex::new(memory(NUMBERS)));
     let shared = connection.clone();
-    let writer = Writer::start(name(), move |jobs| write_memory(&shared, &TABLE, &jobs)).unwrap();
+    let writer =
+        WriterThread::start(name(), move |jobs| write_memory(&shared, &TABLE, &jobs)).unwrap();
     let mut futures = [add(1), add(2)].map(|change| Box::pin(writer.write(change)));
     let locked = connection.lock().unwrap();
     for future in &mut futures {
@@ -263,7 +264,7 @@ fn the_thread_does_what_it_took_and_ends_when_the_writer_is_dropped() {
     static ENDED: AtomicBool = AtomicBool::new(false);
     let connection = Arc::new(Mutex::new(memory(NUMBERS)));
     let shared = connection.clone();
-    let writer = Writer::start(name(), move |jobs| {
+    let writer = WriterThread::start(name(), move |jobs| {
         write_memory(&shared, &TABLE, &jobs);
         ENDED.store(true, Ordering::SeqCst);
     })
