@@ -52,7 +52,7 @@
 //! A run changes little of a token that is there already. It may revoke or supersede the token, and
 //! note a later use. These can't be undone on either host, so the order of runs does not matter.
 //! Anything else stays as it is on the other host. If the token may do more there than in the file,
-//! the report says so ([`Kept::MayDoMore`]). A run may be stopped and started again.
+//! the report says so ([`KeptAsIs::MayDoMore`]). A run may be stopped and started again.
 //!
 //! If a line of rotations was revoked on the other host, its new tokens come in revoked. So do
 //! tokens that the source issued under it. If the source revoked a superseded token alone, what it
@@ -107,4 +107,4 @@ pub use self::error::TransferError;
 pub use self::file::TransferFile;
 pub(crate) use self::file::{Line, Writer};
 pub use self::key::{InvalidTransferKey, TransferKey};
-pub use self::report::{Kept, LeftBehind, MoveInReport, MoveOutReport, MoveProgress, Source};
+pub use self::report::{KeptAsIs, LeftBehind, MoveInReport, MoveOutReport, MoveProgress, Source};

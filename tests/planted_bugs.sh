@@ -333,12 +333,12 @@ plant "lines that were revoked here are not revoked again" src/authority/move_in
     "_ = (line, reason);"
 plant "a token that was revoked alone ends what is good under its line" \
     src/authority/move_in/supersede.rs \
-    "issued.retain(|id| !known.good.contains(id));" \
-    "_ = known;"
+    "issued.retain(|id| !others.good.contains(id));" \
+    "_ = others;"
 plant "a token that only this host issued outlives the leak of its parent" \
     src/authority/move_in/supersede.rs \
-    "issued.retain(|id| !known.good.contains(id));" \
-    "issued.retain(|_| false); _ = known;"
+    "issued.retain(|id| !others.good.contains(id));" \
+    "issued.retain(|_| false); _ = others;"
 plant "what only this host rotated outlives the leak of its parent" \
     src/authority/move_in/supersede.rs \
     "if !self.end_rotated_here_alone(record, here, by, now).await? {" \
@@ -365,8 +365,8 @@ plant "what is issued while a token is superseded outlives it" \
     "if false && ends_issued && replaced == Replaced::Done {"
 plant "a rotation ends what the rest of the file calls good" \
     src/authority/move_in/supersede.rs \
-    "if !alone.is_empty() && !known.is_last {" \
-    "if false && !alone.is_empty() && !known.is_last {"
+    "if !alone.is_empty() && !others.is_last {" \
+    "if false && !alone.is_empty() && !others.is_last {"
 plant "a token that is in use there and was replaced here is not reported" \
     src/authority/move_in/carry.rs \
     "None if was_replaced(here) && !record.is_unused() => {" \

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use app_tokens::error::DenialReason;
 use app_tokens::store::{RuntimeFree, TokenStore};
-use app_tokens::transfer::Kept;
+use app_tokens::transfer::KeptAsIs;
 use app_tokens::{Access, IssuedToken, NewToken, Reason, Rotation};
 
 use super::alone::on_sqlite;
@@ -177,7 +177,7 @@ fn what_was_issued_under_a_tampered_row_is_left_to_the_operator() {
     let of_thief = issue_under(&to, &first);
     to.tokens.store().change(first.id(), |parts| parts.label = "Forged".parse().unwrap());
     drop(rotate(&from, &first, at_once()));
-    assert_eq!(take_in(&to, &out(&from)).kept, [(first.id(), Kept::Tampered)]);
+    assert_eq!(take_in(&to, &out(&from)).kept, [(first.id(), KeptAsIs::Tampered)]);
     to.assert_good(of_thief.expose_secret());
 }
 
@@ -242,7 +242,10 @@ fn a_token_that_is_in_use_there_and_was_replaced_here_is_reported() {
             uses(&from, &second);
             for _ in 0..2 {
                 let report = take_in(&to, &out(&from));
-                assert!(report.kept.contains(&(second.id(), Kept::RotatedOnBoth)), "{report:?}");
+                assert!(
+                    report.kept.contains(&(second.id(), KeptAsIs::RotatedOnBoth)),
+                    "{report:?}"
+                );
             }
             to.assert_denied(second.expose_secret(), DenialReason::Revoked);
             to.assert_good(of_thief.expose_secret());
@@ -258,7 +261,7 @@ fn an_overlap_that_was_ended_there_and_runs_on_here_by_another_rotation_is_repor
     take_in(&to, &out(&from));
     drop(rotate(&to, &first, overlapping()));
     from.tokens.block_on(from.tokens.end_overlap(who(), second.id())).unwrap();
-    let kept = vec![(first.id(), Kept::MayDoMore)];
+    let kept = vec![(first.id(), KeptAsIs::MayDoMore)];
     assert_eq!(take_in(&to, &out(&from)).kept, kept);
     to.clock.advance(secs(600));
     assert_eq!(take_in(&to, &out(&from)).kept, []);

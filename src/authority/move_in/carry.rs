@@ -3,14 +3,14 @@
 
 use super::line::was_replaced;
 use super::row::{at_most, insert_request};
-use super::{Known, Outcome};
+use super::{OtherRows, Outcome};
 use crate::authority::TokenAuthority;
 use crate::error::Failed;
 use crate::event::{ChangeEvent, Event};
 use crate::record::{Actor, Revocation, TokenRecord};
 use crate::store::{Filter, Inserted, Page, Purge, Row, TokenStore};
 use crate::timestamp::Timestamp;
-use crate::transfer::Kept;
+use crate::transfer::KeptAsIs;
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Carries over to a row that is here what can't be undone: a revocation, a rotation, a use.
@@ -20,20 +20,20 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         record: &TokenRecord,
         there: Row,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
         let is_revoked = there.is_revoked();
         let Some(there) = there.into_readable() else {
             let outcome =
-                if is_revoked { Outcome::AlreadyThere } else { Outcome::Kept(Kept::Damaged) };
+                if is_revoked { Outcome::AlreadyThere } else { Outcome::Kept(KeptAsIs::Damaged) };
             return Ok(Some(outcome));
         };
         let here = there.record();
         // By the digest, too: an id is public, and nobody may revoke a token by it alone.
         if here.digest() != record.digest() || here.owner() != record.owner() {
-            return Ok(Some(Outcome::Kept(Kept::OtherToken)));
+            return Ok(Some(Outcome::Kept(KeptAsIs::OtherToken)));
         }
         if let Some(revocation) = here.revocation() {
             let is_of_line = here.successor().is_none() && !was_replaced(here);
@@ -42,7 +42,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 None if is_of_line => Outcome::RevokedHere(line),
                 // Replaced here as an unused one, and in use there.
                 None if was_replaced(here) && !record.is_unused() => {
-                    Outcome::Kept(Kept::RotatedOnBoth)
+                    Outcome::Kept(KeptAsIs::RotatedOnBoth)
                 }
                 Some(known) if at_most(known.clone(), now) == *revocation => Outcome::RevokedThere,
                 _ => Outcome::AlreadyThere,
@@ -54,7 +54,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 return self.replace_as_there(record, Some(false), by, now).await;
             }
             if record.successor().is_some() {
-                return self.revoke_alone_as_there(record, here, revocation, known, by, now).await;
+                return self.revoke_alone_as_there(record, here, revocation, others, by, now).await;
             }
             let line = Filter::of_family(here.owner(), here.family());
             self.revoke_as_there(&line, revocation, by, now).await?;
@@ -68,20 +68,20 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         match (record.successor(), here.successor()) {
             (Some(one), Some(other)) if one != other => {
-                if !known.is_last {
+                if !others.is_last {
                     return Ok(Some(Outcome::Later));
                 }
                 if self.was_replaced_here(other).await? {
-                    return self.supersede_as_there(record, &there, one, known, by, now).await;
+                    return self.supersede_as_there(record, &there, one, others, by, now).await;
                 }
                 if !self.was_replaced_here(one).await? {
-                    return Ok(Some(Outcome::Kept(Kept::RotatedOnBoth)));
+                    return Ok(Some(Outcome::Kept(KeptAsIs::RotatedOnBoth)));
                 }
             }
             (Some(one), other) => {
                 let is_sooner = here.expires().is_later_than(record.expires());
                 if other.is_none() || is_sooner {
-                    return self.supersede_as_there(record, &there, one, known, by, now).await;
+                    return self.supersede_as_there(record, &there, one, others, by, now).await;
                 }
             }
             (None, _) => {}
@@ -100,7 +100,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
         };
         let outcome =
-            if may_do_more { Outcome::Kept(Kept::MayDoMore) } else { Outcome::AlreadyThere };
+            if may_do_more { Outcome::Kept(KeptAsIs::MayDoMore) } else { Outcome::AlreadyThere };
         Ok(Some(outcome))
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{Known, Outcome};
+use super::{OtherRows, Outcome};
 use crate::authority::{MAX_TRIES, TokenAuthority, WALK_PAGE};
 use crate::error::Failed;
 use crate::event::{ChangeEvent, ChangeKind, Event};
@@ -15,7 +15,7 @@ use crate::store::{Filter, Page, Replace, Replaced, Row, TokenStore};
 use crate::text::Reason;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
-use crate::transfer::Kept;
+use crate::transfer::KeptAsIs;
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Revokes a superseded token that the source has revoked alone.
@@ -27,13 +27,13 @@ impl<S: TokenStore> TokenAuthority<S> {
         record: &TokenRecord,
         here: &TokenRecord,
         revocation: &Revocation,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
         // Rows beside this one may be of tokens that the source issued under the line. If one came
         // in between the two steps below, the revocation would reach it.
-        if !known.is_last {
+        if !others.is_last {
             return Ok(Some(Outcome::Later));
         }
         if !self.end_rotated_here_alone(record, here, by, now).await? {
@@ -52,12 +52,12 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
             return Ok(Some(Outcome::RevokedNow));
         }
-        self.end_issued_here_alone(here, revocation, known, by, now).await?;
+        self.end_issued_here_alone(here, revocation, others, by, now).await?;
         // Not if another call has rotated it until then: the next try ends what it was rotated to.
         let superseded = Some(here.successor().is_some());
         let replaced = self.replace_as_there(record, superseded, by, now).await?;
         // Another call may have issued one until then.
-        self.end_issued_here_alone(here, revocation, known, by, now).await?;
+        self.end_issued_here_alone(here, revocation, others, by, now).await?;
         Ok(replaced)
     }
 
@@ -71,26 +71,26 @@ impl<S: TokenStore> TokenAuthority<S> {
         record: &TokenRecord,
         there: &ReadableRow,
         successor: TokenId,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
         if !self.is_intact(there)? {
-            return Ok(Some(Outcome::Kept(Kept::Tampered)));
+            return Ok(Some(Outcome::Kept(KeptAsIs::Tampered)));
         }
         let (here, intact) = (there.record(), self.intact(there)?);
         let is_new = here.successor() != Some(successor);
         let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
         let mut ends_issued = false;
         if is_new {
-            let alone = self.issued_here_alone(here, known).await?;
+            let alone = self.issued_here_alone(here, others).await?;
             // The rest of the file may say that they are good there, and brings the successor.
-            if !alone.is_empty() && !known.is_last {
+            if !alone.is_empty() && !others.is_last {
                 return Ok(Some(Outcome::Later));
             }
             ends_issued = !self.spares_issued(record, here, successor).await?;
             if ends_issued {
-                self.end_issued_here_alone(here, &revocation, known, by, now).await?;
+                self.end_issued_here_alone(here, &revocation, others, by, now).await?;
             }
         }
         let is_sooner = here.expires().is_later_than(record.expires());
@@ -121,7 +121,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         drop(change_event);
         if ends_issued && replaced == Replaced::Done {
             // Another call may have issued one until then. A superseded token issues none.
-            self.end_issued_here_alone(here, &revocation, known, by, now).await?;
+            self.end_issued_here_alone(here, &revocation, others, by, now).await?;
         }
         Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))
     }
@@ -196,11 +196,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         parent: &TokenRecord,
         revocation: &Revocation,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<(), Failed> {
-        for id in self.issued_here_alone(parent, known).await? {
+        for id in self.issued_here_alone(parent, others).await? {
             self.revoke_as_there(&Filter::of_id(id), revocation, by, now).await?;
         }
         Ok(())
@@ -210,10 +210,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     async fn issued_here_alone(
         &self,
         parent: &TokenRecord,
-        known: Known<'_>,
+        others: OtherRows<'_>,
     ) -> Result<Vec<TokenId>, Failed> {
         let mut issued = self.issued_under(parent).await?;
-        issued.retain(|id| !known.good.contains(id));
+        issued.retain(|id| !others.good.contains(id));
         Ok(issued)
     }
 
