@@ -736,7 +736,7 @@ plant "an examination is told each time" src/authority/examine.rs \
 plant "the owner of a token that has ended is named" src/view.rs \
     "(status == Status::Active).then_some(view) }" \
     "Some(view) }"
-plant "ended tokens crowd out active ones" src/authority/examine.rs \
+plant "ended tokens crowd out active ones" src/authority/list.rs \
     "let has_ended = |token: &TokenView| token.status() != Some(Status::Active);" \
     "let has_ended = |_: &TokenView| false;"
 plant "a new address is told each time" src/usage_log.rs \
