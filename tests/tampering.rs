@@ -3,12 +3,12 @@
 
 mod common;
 
+use app_tokens::Reason;
 use app_tokens::error::DenialReason;
 use app_tokens::record::{Digest, KeyId, LastUse, RecordParts, Revocation, Status};
 use app_tokens::store::{Filter, Page};
 use app_tokens::token::Token;
-use app_tokens::{Access, NewToken, Reason};
-use common::outside::{Outside, TAMPERINGS};
+use common::outside::{Outside, TAMPERINGS, new_token};
 use common::*;
 
 #[test]
@@ -21,8 +21,7 @@ fn an_untampered_row_from_outside_the_process_authenticates() {
 fn each_changed_field_denies_the_token_as_tampered_and_shows_it_so_in_the_list() {
     let store = Outside::new();
     let bench = bench_with_ring(store.clone(), two_keys(), policy());
-    let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap());
-    let issued = bench.tokens.block_on(bench.tokens.issue(new)).unwrap();
+    let issued = bench.tokens.block_on(bench.tokens.issue(new_token())).unwrap();
     for (what, tamper) in TAMPERINGS {
         store.change(issued.id(), *tamper);
         let error =
@@ -34,7 +33,7 @@ fn each_changed_field_denies_the_token_as_tampered_and_shows_it_so_in_the_list()
             .unwrap();
         assert_eq!(page.tokens[0].status(), Some(Status::Tampered), "{what}");
         store.restore();
-        bench.assert_good(issued.expose_secret());
+        bench.enter(issued.expose_secret());
     }
 }
 
