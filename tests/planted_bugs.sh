@@ -725,8 +725,11 @@ plant "a tampered superseded row stands in the way" src/authority/line.rs \
     "if record.successor().is_some() && ends_later && self.is_intact(&row)? {" \
     "if record.successor().is_some() && ends_later {"
 plant "tokens are issued beside rows under a missing key" src/authority/issue.rs \
-    "if ring.key(key_id).is_none() {" \
+    "if self.lacks_a_key().await? {" \
     "if false {"
+plant "a check reads all rows under a missing key" src/authority/check.rs \
+    "under_others.except_key_ids.push(key_id);" \
+    ""
 plant "a check overlooks wrong seals" src/authority/check.rs \
     "SealCheck::Wrong => report.tampered.push(id)," \
     "SealCheck::Wrong => {}"
