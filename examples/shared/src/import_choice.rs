@@ -54,10 +54,9 @@ impl ImportChoice {
             "sanctum" => import.scheme(Sha256::of_sanctum()),
             "sha256" => import.scheme(Sha256::of_unknown_strength()),
             "blake3" if file.is_some() => {
-                let key = blake3_key(&secret).ok_or(
+                import.scheme(Blake3::of_unknown_strength().keyed_by_text(&secret).ok_or(
                     "a key of BLAKE3 has 32 bytes; write it into the file as 64 hexadecimal digits",
-                )?;
-                import.scheme(Blake3::of_unknown_strength().keyed(&key))
+                )?)
             }
             "blake3" => import.scheme(Blake3::of_unknown_strength()),
             "plain" => import.scheme(Plain::of_unknown_strength()),
@@ -121,22 +120,6 @@ fn secret(file: &str) -> Result<Zeroizing<String>, String> {
     let length = line.strip_suffix('\r').unwrap_or(line).len();
     secret.truncate(length);
     Ok(secret)
-}
-
-/// Reads a key of BLAKE3: 64 hexadecimal digits, or its 32 bytes if they are text.
-fn blake3_key(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let bytes = text.as_bytes();
-    if let Ok(key) = bytes.try_into() {
-        return Some(Zeroizing::new(key));
-    }
-    let (pairs, []) = bytes.as_chunks::<2>() else { return None };
-    let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut key = Zeroizing::new([0; 32]);
-    for (byte, [high, low]) in key.iter_mut().zip(pairs) {
-        *byte = u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?;
-    }
-    Some(key)
 }
 
 #[cfg(test)]
