@@ -179,8 +179,7 @@ class Names(unittest.TestCase):
         self.assertEqual(found(**one, store__sqlite__d="struct T;"), 1)
 
     def test_a_public_trait_without_help(self):
-        one = ("#[diagnostic::on_unimplemented(message = \"[{Self}]\")]\n"
-               "#[must_use]\npub trait A {}\n")
+        one = "#[diagnostic::on_unimplemented(note = \"[{Self}]\")]\n#[must_use]\npub trait A {}\n"
         text = without_comments_and_texts(one + "/// on_unimplemented\npub trait B {}\ntrait C {}")
         self.assertEqual(without_help(text), ["B"])
 

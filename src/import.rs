@@ -103,7 +103,8 @@
 //!   of all runs.**
 //! - The revoked row was in use before and shares its look-up, and the key of its digest was taken
 //!   out of the ring.
-//! - It lies beyond the number of candidates, which was larger before.
+//! - It lies beyond the number of candidates, which was larger before. [`Import::reaches`] finds
+//!   that.
 //! - The revoked row was forgotten, or is damaged and shares its look-up.
 //!
 //! If a row was narrowed, or got an earlier end, before its first use, the new one may decide
@@ -193,7 +194,8 @@ impl Import {
 
     /// Sets how many tokens may share one look-up, such as one owner. More are not imported.
     ///
-    /// It must not become smaller later: rows beyond it would no longer be found.
+    /// It must not become smaller later: rows beyond it would no longer be found. Ask
+    /// [`reaches`](Import::reaches) at a host's start.
     #[must_use]
     pub fn max_candidates(self, most: NonZeroU32) -> Import {
         Import { max_candidates: most, ..self }
@@ -206,6 +208,14 @@ impl Import {
     #[must_use]
     pub fn max_slow_checks(self, most: NonZeroU32) -> Import {
         Import { slow: Arc::new(SlowChecks::new(most.get())), ..self }
+    }
+
+    /// Returns whether so many candidates find all rows of a scheme.
+    ///
+    /// [`TokenAuthority::import_status`](crate::TokenAuthority::import_status) returns one status
+    /// of each scheme.
+    pub fn reaches(&self, status: &ImportStatus) -> bool {
+        status.candidates <= self.max_candidates.get()
     }
 
     pub(crate) fn schemes(&self) -> &[Arc<dyn Foreign>] {

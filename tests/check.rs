@@ -12,7 +12,7 @@ use app_tokens::store::{
     Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row, StoreError,
     Supersede, Superseded, TokenStore,
 };
-use app_tokens::{Access, NewToken, Policy, Reason, Timestamp, TokenId};
+use app_tokens::{Access, KeyRing, NewToken, Policy, Reason, Timestamp, TokenId};
 use common::outside::Outside;
 use common::*;
 
@@ -139,6 +139,27 @@ fn a_store_may_name_a_key_that_seals_no_row() {
     drop(ready(bench.tokens.issue(new())).unwrap());
     let report = ready(bench.tokens.check()).unwrap();
     assert_eq!(report.under_missing_keys, []);
+}
+
+#[test]
+fn a_check_walks_once_for_all_missing_keys_and_counts_up_to_500_rows_of_each() {
+    let key = |number| KeyId::new(number).unwrap();
+    let store = Naming { keys: [1, 2, 7, 8, 9].map(key).into(), ..Naming::default() };
+    let policy = policy().with_no_limit_per_owner();
+    let both = format!("{OTHER_KEYS},{KEYS}");
+    for (keys, count) in [(KEYS, 1600), (&both, 3)] {
+        let ring = KeyRing::parse(keys).unwrap();
+        let bench = bench_with_ring(store.kept.clone(), ring, policy.clone());
+        (0..count).for_each(|_| drop(ready(bench.tokens.issue(new())).unwrap()));
+    }
+    let fifth = KeyRing::parse(&OTHER_KEYS.replacen('2', "5", 1)).unwrap();
+    let fifth = bench_with_ring(store.clone(), fifth, policy);
+    let report = ready(fifth.tokens.check()).unwrap();
+    assert_eq!(report.under_missing_keys, [(key(1), 500), (key(2), 3)]);
+    // Four pages for the seals. For the keys it is one more than a full one, or two if rows under
+    // the second key stand in the first page.
+    let lists = store.lists.load(Ordering::Relaxed);
+    assert!(lists <= 4 + 3, "{lists}");
 }
 
 #[test]

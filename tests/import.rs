@@ -362,6 +362,7 @@ fn the_status_tells_what_waits_for_its_first_use() {
         ended,
         lost: 0,
         unclear: 0,
+        candidates: if scheme == "of-owner" { 2 } else { 1 },
     };
     drop(bench.issue("alice"));
     let used = bench.imported(nextcloud_secret());

@@ -258,8 +258,20 @@ plant "a text with our prefix is tried as a foreign one" src/authority/foreign.r
     "if is_too_long || self.has_our_prefix(text) {" \
     "if is_too_long {"
 plant "candidates behind a free place are not looked at" src/authority/import.rs \
-    "None => free = free.or(Some(*id))," \
-    "None => return Ok(Ok(*id)),"
+    "None => free = free.or(Some((number, id)))," \
+    "None => return Ok(Ok((number, id))),"
+plant "a row does not say at which of its places it stands" src/authority/import.rs \
+    "attributes: marked(&token, ImportMark { candidate, ..mark })?," \
+    ""
+plant "a token at another place is another token" src/record/imported.rs \
+    "ImportMark { candidate: 0, ..self } == ImportMark { candidate: 0, ..other }" \
+    "self == other"
+plant "what is left of a forgotten token needs its candidates" src/authority/tombstone.rs \
+    "let mark = ImportMark { candidate: 0, ..mark };" \
+    ""
+plant "too few candidates pass for enough" src/import.rs \
+    "status.candidates <= self.max_candidates.get()" \
+    "status.candidates > 0"
 plant "a revoked imported row needs its key" src/authority/foreign.rs \
     "*unclear = unclear.or((!is_revoked).then_some(reason));" \
     "*unclear = Some(reason);"
@@ -285,7 +297,7 @@ plant "a damaged imported row is handed on as a password" src/authority/foreign.
     "if !lookup.is_shared() {" \
     "if false {"
 plant "a second run of an import takes no notice of the first" src/authority/import.rs \
-    "Some(record) if record.import_mark() == Some(mark) => {" \
+    "Some(record) if is_of(record, mark) => {" \
     "Some(record) if record.attributes().is_empty() => {"
 plant "a second import key imports revoked tokens again" src/authority/imported.rs \
     "if key != places.key_mark() {" \
@@ -298,8 +310,8 @@ plant "an ended row of another import key keeps a host from starting" src/author
     "is_of_other_key && record.is_live(self.live_at(self.now()))" \
     "is_of_other_key"
 plant "a forgotten token is imported again" src/authority/import.rs \
-    "Some(left) if left.import_mark() == Some(mark) => Some(Imported::Forgotten)," \
-    "Some(left) if left.import_mark() == Some(mark) => None,"
+    "Some(left) if is_of(left, mark) => Some(Imported::Forgotten)," \
+    "Some(left) if is_of(left, mark) => None,"
 plant "a token that was forgotten during an import comes back" src/authority/import.rs \
     "self.forget_by(by, Filter::of_id(place)).await?;" \
     "_ = by;"
@@ -725,8 +737,11 @@ plant "a tampered superseded row stands in the way" src/authority/line.rs \
     "if record.successor().is_some() && ends_later && self.is_intact(&row)? {" \
     "if record.successor().is_some() && ends_later {"
 plant "tokens are issued beside rows under a missing key" src/authority/issue.rs \
-    "if ring.key(key_id).is_none() {" \
+    "if self.lacks_a_key().await? {" \
     "if false {"
+plant "a check reads all rows under a missing key" src/authority/check.rs \
+    "under_others.except_key_ids.push(key_id);" \
+    ""
 plant "a check overlooks wrong seals" src/authority/check.rs \
     "SealCheck::Wrong => report.tampered.push(id)," \
     "SealCheck::Wrong => {}"

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{TokenAuthority, WALK_PAGE};
 use crate::error::Failed;
 use crate::key::KeyId;
-use crate::record::{Newer, SealCheck};
+use crate::record::{Newer, SealCheck, TokenRecord};
 use crate::store::{Filter, Page, Row, TokenStore};
 use crate::view::CheckReport;
 
@@ -20,7 +20,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// The time that it takes grows with the table. SQLite and PostgreSQL scan it once, for keys
     /// that are missing in the set of keys in use. A store that does not override
-    /// [`TokenStore::keys_in_use`] lists all unrevoked rows.
+    /// [`TokenStore::keys_in_use`] lists all unrevoked rows. If keys are missing in the ring, one
+    /// more walk counts the rows under all of them.
     ///
     /// Print the report to the log. A host may refuse to serve unless
     /// [`is_sound`](CheckReport::is_sound).
@@ -38,24 +39,12 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// # Errors
     /// [`Failed`] if the store fails.
     pub async fn check(&self) -> Result<CheckReport, Failed> {
-        let ring = self.engine.sealer.ring();
-        let keys = self.store.keys_in_use().await?;
-        let missing = keys.into_iter().filter(|key_id| ring.key(*key_id).is_none());
         let mut report = CheckReport {
             realm: self.engine.policy.realm().into(),
+            under_missing_keys: self.count_under_missing_keys().await?,
             findings: self.store.diagnose().await?,
             ..CheckReport::default()
         };
-        // A store may name a key that no row has any more, so the rows under it are looked for.
-        let mut under_missing: BTreeMap<KeyId, u64> = BTreeMap::new();
-        for key_id in missing {
-            let under = Filter { key_id: Some(key_id), ..unrevoked() };
-            let rows = self.store.list(&under, Page::first(WALK_PAGE)).await?;
-            if !rows.is_empty() {
-                under_missing.insert(key_id, rows.len() as u64);
-            }
-        }
-        report.under_missing_keys = under_missing.into_iter().collect();
         let mut page = Some(Page::first(WALK_PAGE));
         while report.checked < CheckReport::MAX_ROWS {
             let Some(rows) = self.next_page(&unrevoked(), &mut page).await? else {
@@ -65,6 +54,26 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         report.is_complete = page.is_none();
         Ok(report)
+    }
+
+    /// Counts unrevoked rows under keys that the ring lacks, in one walk for all of these keys.
+    async fn count_under_missing_keys(&self) -> Result<Vec<(KeyId, u64)>, Failed> {
+        let mut counts = BTreeMap::new();
+        let mut under_others = self.under_missing_keys();
+        // A store may name a key that no row has any more, so the rows under it are looked for.
+        let mut page = self.lacks_a_key().await?.then(|| Page::first(WALK_PAGE));
+        while let Some(rows) = self.next_page(&under_others, &mut page).await? {
+            for key_id in rows.iter().filter_map(Row::record).map(TokenRecord::key_id) {
+                let count = counts.entry(key_id).or_insert(0);
+                *count += 1;
+                // Enough: from here on the walk passes over its rows.
+                if *count == u64::from(WALK_PAGE) {
+                    under_others.except_key_ids.push(key_id);
+                }
+            }
+        }
+        let most = |count: u64| count.min(WALK_PAGE.into());
+        Ok(counts.into_iter().map(|(key_id, count)| (key_id, most(count))).collect())
     }
 
     /// Checks one row, and adds what is wrong with it to the report.

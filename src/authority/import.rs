@@ -1,15 +1,16 @@
 //! Imports tokens of another system.
 
 use super::{MAX_TRIES, TokenAuthority};
+use crate::attributes::Attributes;
 use crate::authority::issue::{New, unasked};
 use crate::error::{Failed, IssueError};
 use crate::event::{ChangeEvent, Event};
 use crate::import::{ForeignToken, Import, Imported};
 use crate::issue::allowed_today;
 use crate::key::SealingKey;
-use crate::record::{Actor, ImportMark, LastUse, RecordParts, Status};
+use crate::record::{Actor, ImportMark, LastUse, RecordParts, Status, TokenRecord};
 use crate::store::{Filter, Insert, Inserted, TokenStore};
-use crate::text::Operator;
+use crate::text::{InvalidText, Operator};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::view::TokenView;
@@ -43,12 +44,13 @@ impl<S: TokenStore> TokenAuthority<S> {
         let places = self.places()?;
         self.refuse_other_import_key(&places).await?;
         let candidates = 0..import.candidates(lookup);
-        let ids: Vec<_> = candidates.map(|number| places.id(scheme, lookup, number)).collect();
+        let ids: Vec<_> =
+            candidates.map(|number| (number, places.id(scheme, lookup, number))).collect();
         let mark = places.mark(scheme, &token.secret.distinct());
         let now = self.now();
         let parts = self.imported_parts(&token, operator, mark, now)?;
         for _ in 0..MAX_TRIES {
-            let place = match self.find_place(&ids, mark).await? {
+            let (candidate, place) = match self.find_place(&ids, mark).await? {
                 Ok(place) => place,
                 Err(outcome) => return Ok(outcome),
             };
@@ -59,6 +61,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             let row = self.engine.sealer.seal_new(RecordParts {
                 id: place,
                 family: place,
+                attributes: marked(&token, ImportMark { candidate, ..mark })?,
                 ..parts.clone()
             });
             let view = TokenView::new(row.record(), Some(Status::Active), None);
@@ -95,24 +98,24 @@ impl<S: TokenStore> TokenAuthority<S> {
         Err(Failed::NoFreeId.into())
     }
 
-    /// Finds the first free place for a token, unless it is there already.
+    /// Finds the first free place for a token, and its number, unless the token is there already.
     async fn find_place(
         &self,
-        ids: &[TokenId],
+        ids: &[(u32, TokenId)],
         mark: ImportMark<'_>,
-    ) -> Result<Result<TokenId, Imported>, Failed> {
+    ) -> Result<Result<(u32, TokenId), Imported>, Failed> {
         let mut free = None;
         // All are looked at, also behind a free one: `forget` may have freed that.
-        for id in ids {
-            match self.store.find(*id).await? {
-                None => free = free.or(Some(*id)),
+        for (number, id) in ids.iter().copied() {
+            match self.store.find(id).await? {
+                None => free = free.or(Some((number, id))),
                 Some(row) => match row.record() {
-                    Some(record) if record.import_mark() == Some(mark) => {
-                        return Ok(Err(Imported::AlreadyThere(*id)));
+                    Some(record) if is_of(record, mark) => {
+                        return Ok(Err(Imported::AlreadyThere(id)));
                     }
                     Some(_) => {}
                     // It may be this very token, revoked.
-                    None => return Ok(Err(Imported::DamagedRow(*id))),
+                    None => return Ok(Err(Imported::DamagedRow(id))),
                 },
             }
         }
@@ -123,7 +126,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     async fn find_tombstone(&self, mark: ImportMark<'_>) -> Result<Option<Imported>, Failed> {
         let Some(row) = self.store.find(mark.tombstone_id()).await? else { return Ok(None) };
         Ok(match row.record() {
-            Some(left) if left.import_mark() == Some(mark) => Some(Imported::Forgotten),
+            Some(left) if is_of(left, mark) => Some(Imported::Forgotten),
             Some(_) => None,
             None => Some(Imported::DamagedRow(row.id())),
         })
@@ -144,7 +147,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             owner: token.owner.clone()?,
             label: token.label.clone()?,
             access: token.access.clone(),
-            attributes: token.attributes.clone().with(ImportMark::ATTRIBUTE, mark.to_string())?,
+            attributes: marked(token, mark)?,
             issued_by: Some(operator.clone()),
             created_at,
             expires: allowed_today(token.expires, &self.engine.policy, now),
@@ -172,4 +175,14 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub(super) fn active_key(&self) -> &SealingKey {
         self.engine.sealer.ring().active()
     }
+}
+
+/// Returns the attributes of a token with what the import writes.
+fn marked(token: &ForeignToken, mark: ImportMark<'_>) -> Result<Attributes, InvalidText> {
+    token.attributes.clone().with(ImportMark::ATTRIBUTE, mark.to_string())
+}
+
+/// Returns whether a row was imported from the token with this mark.
+fn is_of(record: &TokenRecord, mark: ImportMark<'_>) -> bool {
+    record.import_mark().is_some_and(|there| there.is_of_same_token(mark))
 }

@@ -33,7 +33,9 @@ impl<S: TokenStore> TokenAuthority<S> {
                     ended: 0,
                     lost: 0,
                     unclear: 0,
+                    candidates: 0,
                 });
+                status.candidates = status.candidates.max(mark.candidate.saturating_add(1));
                 let own_use = self.own_use(record.id());
                 let count = match self.status(&row, self.now(), own_use) {
                     Ok(Status::Active) if Some(mark.key) != key_mark => &mut status.lost,

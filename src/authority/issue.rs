@@ -8,7 +8,6 @@ use crate::digest::Digest;
 use crate::error::{Failed, IssueError, OrphanRow};
 use crate::event::{ChangeEvent, Event};
 use crate::issue::{Granted, IssuedToken, NewToken};
-use crate::key::KeyId;
 use crate::present::Caller;
 use crate::random::Secret;
 use crate::record::{Actor, RecordParts, Status, TokenRecord};
@@ -197,11 +196,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         // Most stores know the keys in use without a walk through all rows. Only a missing key
         // needs one, because the rows under it may all have ended.
-        let ring = self.engine.sealer.ring();
-        for key_id in self.store.keys_in_use().await? {
-            if ring.key(key_id).is_none() {
-                self.refuse_live_under(key_id).await?;
-            }
+        if self.lacks_a_key().await? {
+            self.refuse_live_under_missing_keys().await?;
         }
         // Not inside a transaction. What it sees may rest on a revocation that is rolled back
         // later, made by the host's own statements or through another view of the transaction.
@@ -211,16 +207,27 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(())
     }
 
-    /// Refuses if a live row is sealed under this key.
-    async fn refuse_live_under(&self, key_id: KeyId) -> Result<(), Failed> {
-        let under = Filter { revoked: Some(false), key_id: Some(key_id), ..Filter::every_token() };
-        let live = self.live_at(self.now());
+    /// Returns whether the store names a key that the ring lacks.
+    pub(super) async fn lacks_a_key(&self) -> Result<bool, Failed> {
+        let ring = self.engine.sealer.ring();
+        Ok(self.store.keys_in_use().await?.into_iter().any(|key_id| ring.key(key_id).is_none()))
+    }
+
+    /// Matches the unrevoked rows that no key of the ring seals, and damaged ones.
+    pub(super) fn under_missing_keys(&self) -> Filter {
+        let except_key_ids = self.engine.sealer.ring().ids().collect();
+        Filter { revoked: Some(false), except_key_ids, ..Filter::every_token() }
+    }
+
+    /// Refuses if a live row is sealed under a key that the ring lacks.
+    async fn refuse_live_under_missing_keys(&self) -> Result<(), Failed> {
+        let (under, live) = (self.under_missing_keys(), self.live_at(self.now()));
         let mut page = Some(Page::first(WALK_PAGE));
         while let Some(rows) = self.next_page(&under, &mut page).await? {
             // A damaged row never authenticates, and an expired one is missed by nobody.
             let orphan = rows.iter().filter_map(Row::record).find(|record| record.is_live(live));
             if let Some(orphan) = orphan {
-                return Err(OrphanRow { id: orphan.id(), key_id }.into());
+                return Err(OrphanRow { id: orphan.id(), key_id: orphan.key_id() }.into());
             }
         }
         Ok(())

@@ -29,6 +29,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         while let Some(rows) = self.next_page(filter, &mut page).await? {
             for mark in rows.iter().filter_map(Row::record).filter_map(TokenRecord::import_mark) {
                 let now = self.now();
+                // Found by its fingerprint, so it needs no candidate.
+                let mark = ImportMark { candidate: 0, ..mark };
                 let row = tombstone(mark, self.engine.sealer.ring().active_id(), now);
                 let live = self.live_at(now);
                 let insert = Insert { row, live, limit: None, unique_label: false, under: None };

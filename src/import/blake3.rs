@@ -34,6 +34,17 @@ impl Blake3 {
         Blake3 { key: Some(Zeroizing::new(*key)), ..self }
     }
 
+    /// Sets the key from a text: its 64 hexadecimal digits, or its 32 bytes. `None` if the text has
+    /// another form.
+    #[must_use]
+    pub fn keyed_by_text(self, key: &str) -> Option<Blake3> {
+        if let Ok(key) = key.as_bytes().try_into() {
+            return Some(self.keyed(key));
+        }
+        let key = from_hex(key)?;
+        Some(self.keyed(key.as_slice().try_into().ok()?))
+    }
+
     /// Takes a hash in hexadecimal (64 digits).
     ///
     /// # Errors
@@ -90,5 +101,23 @@ impl Foreign for Blake3 {
 
     fn guarantees_112_bits(&self) -> bool {
         self.is_random
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_32_bytes_is_the_key_and_64_digits_are_read_in_either_case() {
+        let scheme = || Blake3::of_unknown_strength();
+        let hash = |key: &str| scheme().keyed_by_text(key).map(|scheme| scheme.hash("abc"));
+        let key = b"0123456789abcdef0123456789abcdef";
+        assert_eq!(hash(std::str::from_utf8(key).unwrap()), Some(scheme().keyed(key).hash("abc")));
+        let of_digits = Some(scheme().keyed(&[0xab; 32]).hash("abc"));
+        assert_eq!((hash(&"ab".repeat(32)), hash(&"aB".repeat(32))), (of_digits, of_digits));
+        for wrong in ["", "ab", &"x".repeat(64), &"0".repeat(63), &"0".repeat(66)] {
+            assert_eq!(hash(wrong), None, "{wrong:?}");
+        }
     }
 }

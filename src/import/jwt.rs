@@ -67,7 +67,7 @@ impl Jwt {
     /// # Errors
     /// [`InvalidKept`] if it is not one.
     pub fn secret_of_hash(&self, hash: &str) -> Result<ForeignSecret, InvalidKept> {
-        let hash = from_hex(hash).and_then(|hash| hash.try_into().ok());
+        let hash = from_hex(hash).and_then(|hash| hash.as_slice().try_into().ok());
         let hash: [u8; 32] = hash.ok_or(InvalidKept("64 hexadecimal digits"))?;
         Ok(ForeignSecret::sha_256(self, Lookup::exact(hash), hash))
     }

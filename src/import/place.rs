@@ -11,7 +11,8 @@
 //! - A mark of key and realm tells whether this ring finds a row by its text. It is the first 32
 //!   bits of the HMAC of `atk1` and the realm.
 //!
-//! Each row has the latter two among its attributes, in hexadecimal: see `record/imported.rs`.
+//! Each row has the latter two among its attributes, in hexadecimal, and the candidate's number:
+//! see `record/imported.rs`.
 
 use crate::import::Lookup;
 use crate::key::ImportKey;
@@ -33,10 +34,10 @@ impl Places<'_> {
         TokenId::from_u64(bits >> 14).expect("an id")
     }
 
-    /// Returns what an import writes into a token's row.
+    /// Returns what an import writes into a token's row at the first place.
     pub(crate) fn mark<'m>(&self, scheme: &'m str, distinct: &[u8]) -> ImportMark<'m> {
         let fingerprint = self.hmac(b"atf1", &[scheme.as_bytes(), distinct], &[]);
-        ImportMark { scheme, key: self.key_mark(), fingerprint }
+        ImportMark { scheme, key: self.key_mark(), fingerprint, candidate: 0 }
     }
 
     /// Returns what tells the key and the realm from others.

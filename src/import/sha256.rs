@@ -1,6 +1,7 @@
 //! Tokens of which the old system kept SHA-256.
 
 use sha2::Digest as _;
+use zeroize::Zeroizing;
 
 use super::{Foreign, ForeignSecret, ForeignText, InvalidKept, Lookup};
 use crate::constant_time::constant_time_eq;
@@ -97,8 +98,13 @@ pub(super) fn sha_256(text: &str) -> [u8; 32] {
 }
 
 /// Reads hexadecimal digits of either case; `None` if the text is anything else.
-pub(super) fn from_hex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn from_hex(text: &str) -> Option<Zeroizing<Vec<u8>>> {
     let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
     let (pairs, []) = text.as_bytes().as_chunks::<2>() else { return None };
-    pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
+    // They may be a key. A vector that grows leaves a copy behind that is not wiped.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(pairs.len()));
+    for [high, low] in pairs {
+        bytes.push(digit(*high)? << 4 | digit(*low)?);
+    }
+    Some(bytes)
 }

@@ -107,4 +107,8 @@ pub struct ImportStatus {
     pub lost: u64,
     /// How many this host can't tell: it lacks a key of their rows, or a newer version wrote them.
     pub unclear: u64,
+    /// How many candidates of a look-up find all of these rows, the ended ones too. With fewer, a
+    /// text is not found, and a run may bring back a revoked token: see
+    /// [`Import::reaches`](super::Import::reaches).
+    pub candidates: u32,
 }

@@ -219,6 +219,49 @@ fn no_more_tokens_share_a_look_up_than_the_host_says() {
 }
 
 #[test]
+fn the_status_says_how_many_candidates_find_every_row_also_behind_a_gap_and_an_ended_one() {
+    let bench = bench();
+    let import = |most: u32| Import::new().scheme(OfOwner).max_candidates(most.try_into().unwrap());
+    let reaching = || {
+        let status = wait(bench.tokens.import_status()).unwrap();
+        (1..5).find(|most| status.iter().all(|scheme| import(*most).reaches(scheme)))
+    };
+    assert_eq!(reaching(), Some(1));
+    let ids = ["one", "two", "three"].map(|text| {
+        let token = token(OfOwner.secret("alice", text));
+        let imported = wait(bench.tokens.import(&operator("root"), &import(3), token)).unwrap();
+        let Imported::Done(id) = imported else { panic!("{imported:?}") };
+        id
+    });
+    assert_eq!(reaching(), Some(3));
+    assert!(enter_by(&bench, &import(2), "three").is_err());
+    wait(bench.tokens.forget(ops(), ids[1])).unwrap();
+    wait(bench.tokens.revoke(ops(), ids[2], Reason::REQUESTED)).unwrap();
+    assert_eq!(reaching(), Some(3));
+    // Its tombstone is found without a number.
+    wait(bench.tokens.forget(ops(), ids[2])).unwrap();
+    assert_eq!(reaching(), Some(1));
+}
+
+#[test]
+fn a_second_run_finds_a_token_at_any_place_that_it_looks_at() {
+    let bench = bench();
+    let import = |most: u32| Import::new().scheme(OfOwner).max_candidates(most.try_into().unwrap());
+    let run = |most, text| {
+        let token = token(OfOwner.secret("alice", text));
+        wait(bench.tokens.import(&operator("root"), &import(most), token)).unwrap()
+    };
+    let texts = ["one", "two", "three"];
+    let first = texts.map(|text| run(3, text));
+    for (text, imported) in texts.iter().zip(first) {
+        let Imported::Done(id) = imported else { panic!("{imported:?}") };
+        for most in [3, 7] {
+            assert_eq!(run(most, text), Imported::AlreadyThere(id), "{text}");
+        }
+    }
+}
+
+#[test]
 fn nothing_is_imported_beside_rows_whose_key_is_missing() {
     let store = Outside::new();
     drop(bench_with_ring(store.clone(), ring(), policy()).issue("bob"));

@@ -48,11 +48,13 @@ pub async fn foreign(setting: &Setting, wish: &Foreign) -> Result<(), Problem> {
     let opened = setting.open(Needs::Seals).await?;
     opened.refuse_other_realm().await?;
     opened.refuse_closed_import()?;
+    let import = Import::new().max_candidates(common.max_candidates);
+    opened.refuse_too_few_candidates(&import).await?;
     let owners = common.owners.as_deref().map(Owners::read).transpose()?;
     let run = Run {
         opened: &opened,
         who,
-        import: Import::new().max_candidates(common.max_candidates),
+        import,
         policy: Policy {
             scopes: &opened.scopes,
             now: SystemClock.now(),
@@ -89,6 +91,22 @@ impl Opened {
             "the policy file does not keep dead rows, so a second run could bring a revoked token \
              back; write `open_import = true` into it, before [scopes], and restart the hosts",
         ))
+    }
+
+    /// Refuses a run that looks at fewer places than a run before it.
+    ///
+    /// It would not find the tokens beyond, and bring back a revoked one if a place got free.
+    async fn refuse_too_few_candidates(&self, import: &Import) -> Result<(), Problem> {
+        match status::beyond(&self.tokens.import_status().await?, import) {
+            Some(most) => Err(Problem::new(
+                Exit::Refused,
+                format_args!(
+                    "a run before this one was told a greater --max-candidates, so this one could \
+                     bring a revoked token back; give --max-candidates {most} or more"
+                ),
+            )),
+            None => Ok(()),
+        }
     }
 }
 

@@ -47,6 +47,35 @@ fn a_run_with_another_import_key_is_refused_and_the_status_says_what_is_lost() {
 }
 
 #[test]
+fn a_run_with_fewer_candidates_than_the_rows_need_is_refused_and_the_status_says_how_many() {
+    let host = Host::with_import(&[]);
+    host.admin(&["keys", "add-import"]).done();
+    let row = |number: u8| {
+        let letter = char::from(b'A' + number);
+        let hash = format!("$2a$11${letter}j0hlp6qR32G9exGEXktB.yW2rgt2maRBbPgi3EyxcDwKrD14x/WO");
+        let row = ROW.replace('\n', " ").replace("token", "hash");
+        row.replace("hunter2hunter2", &hash) + "\n"
+    };
+    let (first, all): (String, String) = ((0..20).map(row).collect(), (0..21).map(row).collect());
+    let run = |rows: &str, most: &[&str]| {
+        host.admin_reading(rows, &[&["import", "phc", "-"], most].concat())
+    };
+    assert!(run(&first, &[]).done().starts_with("imported 20\n"));
+    assert!(!host.admin(&["import", "status"]).done().contains("--max-candidates"));
+    let enough = ["--max-candidates", "21"];
+    assert!(run(&all, &enough).done().starts_with("imported 1\nalready there 20\n"));
+    host.admin(&["revoke", "--all", "--yes"]).done();
+    let refused = run(&all, &[]);
+    assert_eq!(refused.out, "", "{refused:?}");
+    refused.exited(4, "give --max-candidates 21 or more");
+    assert!(run(&all, &enough).done().starts_with("imported 0\nalready there 21\n"));
+    let said = host.admin(&["import", "status"]).done();
+    assert!(said.contains("give --max-candidates 21 or more to the hosts"), "{said}");
+    let said = host.admin(&["import", "status", "--json"]).json();
+    assert!(said["schemes"].as_array().unwrap().iter().any(|scheme| scheme["candidates"] == 21));
+}
+
+#[test]
 fn a_run_that_stops_midway_says_what_became_of_the_rows_before() {
     for json in [&[][..], &["--json"]] {
         let host = Host::with_import(&[]);

@@ -84,7 +84,7 @@ async fn run(options: Options) -> Result<(), Error> {
         trigger.observe(event);
     };
     let tokens = TokenAuthority::builder(store, ring, policy).observer(observer).build();
-    serve::check(&tokens).await?;
+    serve::check(&tokens, &common.import).await?;
 
     let (listener, address, url) = serve::listen(common).await?;
     // Two cookies: what a program may do by GET must not be done in a browser.

@@ -70,7 +70,7 @@ async fn run(options: Options) -> Result<(), Error> {
     let policy = policy(&options, file.policy)?;
     let prefix = policy.prefix();
     let tokens = TokenAuthority::builder(store, ring, policy).observer(TracingObserver).build();
-    serve::check(&tokens).await?;
+    serve::check(&tokens, &common.import).await?;
     let (accounts, front) = (common.accounts()?, common.front.clone());
     let name = accounts.all().first().map_or("NAME".to_owned(), |account| {
         accounts.user_name(account).unwrap_or(&account.name).to_owned()

@@ -83,7 +83,7 @@ async fn run(options: Options) -> Result<(), Error> {
         );
     }
     let tokens = TokenAuthority::builder(store, ring, policy).observer(TracingObserver).build();
-    serve::check(&tokens).await?;
+    serve::check(&tokens, &options.common.import).await?;
     let accounts = options.common.accounts()?;
     let (listener, address, url) = serve::listen(&options.common).await?;
     let front = &options.common.front;

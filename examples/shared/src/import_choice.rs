@@ -3,6 +3,7 @@
 use std::fs;
 use std::num::NonZeroU32;
 
+use app_tokens::TokenAuthority;
 use app_tokens::import::{
     Argon2, Bcrypt, Blake3, Forgejo, Import, Jwt, Pbkdf2, Plain, Sha256, Sha512, Uuid,
 };
@@ -53,10 +54,9 @@ impl ImportChoice {
             "sanctum" => import.scheme(Sha256::of_sanctum()),
             "sha256" => import.scheme(Sha256::of_unknown_strength()),
             "blake3" if file.is_some() => {
-                let key = blake3_key(&secret).ok_or(
+                import.scheme(Blake3::of_unknown_strength().keyed_by_text(&secret).ok_or(
                     "a key of BLAKE3 has 32 bytes; write it into the file as 64 hexadecimal digits",
-                )?;
-                import.scheme(Blake3::of_unknown_strength().keyed(&key))
+                )?)
             }
             "blake3" => import.scheme(Blake3::of_unknown_strength()),
             "plain" => import.scheme(Plain::of_unknown_strength()),
@@ -79,11 +79,36 @@ impl ImportChoice {
 
     /// Switches the import on in a login.
     pub fn in_login<S: TokenStore, A: Accounts>(&self, login: Login<S, A>) -> Login<S, A> {
-        match (self.import.clone(), self.max_candidates) {
-            (Some(import), Some(most)) => login.with_import(&import.max_candidates(most)),
-            (Some(import), None) => login.with_import(&import),
-            (None, _) => login,
+        match self.chosen() {
+            Some(import) => login.with_import(&import),
+            None => login,
         }
+    }
+
+    /// Refuses to let tokens in if some would not be found. It reads all rows.
+    ///
+    /// # Errors
+    /// A line for the operator.
+    pub async fn check<S: TokenStore>(&self, tokens: &TokenAuthority<S>) -> Result<(), String> {
+        let Some(import) = self.chosen() else { return Ok(()) };
+        let schemes = tokens.import_status().await;
+        let schemes = schemes.map_err(|why| format!("the store can't be read: {why}"))?;
+        let beyond = schemes.iter().filter(|scheme| !import.reaches(scheme));
+        match beyond.map(|scheme| scheme.candidates).max() {
+            Some(most) => Err(format!(
+                "an import was told a greater --max-candidates, so this host would not find some \
+                 tokens; start with --max-candidates {most} or more"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    fn chosen(&self) -> Option<Import> {
+        let import = self.import.clone()?;
+        Some(match self.max_candidates {
+            Some(most) => import.max_candidates(most),
+            None => import,
+        })
     }
 }
 
@@ -97,29 +122,14 @@ fn secret(file: &str) -> Result<Zeroizing<String>, String> {
     Ok(secret)
 }
 
-/// Reads a key of BLAKE3: 64 hexadecimal digits, or its 32 bytes if they are text.
-fn blake3_key(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let bytes = text.as_bytes();
-    if let Ok(key) = bytes.try_into() {
-        return Some(Zeroizing::new(key));
-    }
-    let (pairs, []) = bytes.as_chunks::<2>() else { return None };
-    let pairs: &[[u8; 2]; 32] = pairs.try_into().ok()?;
-    let digit = |byte: u8| char::from(byte).to_digit(16);
-    let mut key = Zeroizing::new([0; 32]);
-    for (byte, [high, low]) in key.iter_mut().zip(pairs) {
-        *byte = u8::try_from(digit(*high)? << 4 | digit(*low)?).ok()?;
-    }
-    Some(key)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve;
     use app_tokens::import::ForeignToken;
     use app_tokens::store::MemoryStore;
     use app_tokens::web::NamesAreOwners;
-    use app_tokens::{Access, KeyRing, Operator, Origin, Owner, Policy, TokenAuthority};
+    use app_tokens::{Access, KeyRing, Operator, Origin, Owner, Policy};
 
     #[tokio::test]
     async fn a_host_finds_as_many_tokens_of_an_owner_as_it_was_told() {
@@ -149,7 +159,10 @@ mod tests {
             let text = "correct horse  battery staple ";
             let entered = login.enter_with(Some("alice"), text, Origin::unknown()).await;
             assert_eq!(entered.is_ok(), is_in, "{most:?}");
+            let refused = serve::check(&tokens, &choice).await.err().unwrap_or_default();
+            assert_eq!(!refused.contains("start with --max-candidates 2"), is_in, "{refused}");
         }
+        serve::check(&tokens, &ImportChoice::default()).await.unwrap();
     }
 
     #[tokio::test]

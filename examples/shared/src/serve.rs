@@ -26,6 +26,7 @@ use tokio_io_timeout::TimeoutStream;
 use tower_http::timeout::TimeoutBody;
 
 use crate::audit;
+use crate::import_choice::ImportChoice;
 use crate::log;
 use crate::options::{CommonOptions, or_exit};
 use crate::policy_file::PolicyFile;
@@ -135,17 +136,21 @@ async fn key_ring(path: &Path, store: &impl TokenStore) -> Result<KeyRing, Strin
     KeyRing::load_or_create(path).map_err(|why| why.to_string())
 }
 
-/// Checks whether key ring, realm and rows fit each other, and says so in a line.
+/// Checks whether key ring, realm, rows and import fit each other, and says so in a line.
 ///
 /// # Errors
 /// A line for the operator if no token could be checked, or not all of them.
-pub async fn check<S: TokenStore>(tokens: &TokenAuthority<S>) -> Result<(), String> {
+pub async fn check<S: TokenStore>(
+    tokens: &TokenAuthority<S>,
+    import: &ImportChoice,
+) -> Result<(), String> {
     let report = tokens.check().await.map_err(|why| format!("the store can't be read: {why}"))?;
     let none_is_right = report.checked > 0 && report.tampered.len() as u64 == report.checked;
     let lacks_a_key = !report.under_missing_keys.is_empty() || !report.lost_imports.is_empty();
     if none_is_right || lacks_a_key {
         return Err(format!("the keys don't fit the tokens: {report}"));
     }
+    import.check(tokens).await?;
     // A single bad row is denied by itself. It must not keep the host from starting.
     let verdict = if report.is_sound() { "keys and tokens fit" } else { "look at the store" };
     log::say(format_args!("{verdict}: {report}"));

@@ -1,6 +1,6 @@
 //! The command `import status`.
 
-use app_tokens::import::ImportStatus;
+use app_tokens::import::{Import, ImportStatus};
 use serde_json::{Value, json};
 
 use crate::options::Setting;
@@ -31,6 +31,12 @@ pub async fn status(setting: &Setting) -> Result<(), Problem> {
     for ImportStatus { scheme, waiting, taken_over, ended, .. } in &schemes {
         say(format_args!("{scheme:24}  {waiting:>9}  {taken_over:>10}  {ended:>9}"))?;
     }
+    if let Some(most) = beyond(&schemes, &Import::new()) {
+        say(format_args!(
+            "give --max-candidates {most} or more to the hosts and to each run, or they miss \
+             tokens that share an owner or an ending"
+        ))?;
+    }
     if lost > 0 {
         say(format_args!(
             "{lost} more were imported under another import key, and no text finds them: bring \
@@ -46,6 +52,12 @@ pub async fn status(setting: &Setting) -> Result<(), Problem> {
         return Ok(());
     }
     advise(&opened, &schemes, waiting)
+}
+
+/// Returns how many candidates find all rows, if this import looks at fewer.
+pub fn beyond(schemes: &[ImportStatus], import: &Import) -> Option<u32> {
+    let beyond = schemes.iter().filter(|scheme| !import.reaches(scheme));
+    beyond.map(|scheme| scheme.candidates).max()
 }
 
 /// Says what the operator does next.
@@ -83,5 +95,6 @@ fn described(status: &ImportStatus) -> Value {
         "ended": status.ended,
         "lost": status.lost,
         "unclear": status.unclear,
+        "candidates": status.candidates,
     })
 }

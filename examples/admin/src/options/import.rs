@@ -64,8 +64,8 @@ Before the first import:
   3. switch the import on in the hosts
 
 An import may be stopped and run again. It never changes a token that is there, also if that was
-revoked since. But never make --max-candidates less: it finds no token beyond that, so it may bring
-a revoked one back.
+revoked since. A run with too small a --max-candidates for the tokens of an earlier one is refused,
+since it could bring a revoked token back.
 
 Exit status:
   0  done; rows of other kinds, or that have ended, may have been skipped
@@ -139,8 +139,8 @@ pub struct Common {
     /// How long a token lived in the old system, if its rows don't say so, such as "90 days"
     #[arg(long, value_name = "PERIOD")]
     pub old_life: Option<Period>,
-    /// How many tokens may share an owner or an ending, as in the hosts; never less later, or a
-    /// revoked token beyond it may be imported again
+    /// How many tokens may share an owner or an ending, as in the hosts; later runs and hosts with
+    /// too small a number are refused
     #[arg(long, value_name = "NUMBER", default_value = "20")]
     pub max_candidates: NonZeroU32,
 }
