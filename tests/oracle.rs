@@ -91,7 +91,7 @@ fn token() -> (Outside, Bench<Outside>, IssuedToken, Caller) {
     let store = Outside::new();
     let bench = bench_with_ring(store.clone(), two_keys(), policy());
     let issued = bench.tokens.block_on(bench.tokens.issue(new_token())).unwrap();
-    let caller = bench.enter(issued.expose_secret());
+    let caller = bench.enter_from_home(issued.expose_secret());
     bench.tokens.block_on(bench.tokens.flush_usage()).unwrap();
     (store, bench, issued, caller)
 }
@@ -126,7 +126,7 @@ fn no_operation_seals_a_tampered_field() {
             assert_eq!(store.rows(), tampered, "{name} wrote something after {what}");
             bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);
             store.restore();
-            bench.enter(issued.expose_secret());
+            bench.enter_from_home(issued.expose_secret());
         }
     }
 }
@@ -352,7 +352,7 @@ fn what_is_written_over_a_superseded_row_while_its_overlap_ends_is_not_sealed() 
         let (behind, id) = (store.clone(), old.id());
         store.before_the_next_write(move || behind.change(id, *tamper));
         end_overlap(&bench, successor.id());
-        bench.enter(successor.expose_secret());
+        bench.enter_from_home(successor.expose_secret());
         let found = bench.tokens.block_on(bench.tokens.find(&ops(), id)).unwrap();
         assert_ne!(found.status(), Some(Status::Active), "{what}");
         if found.status() == Some(Status::Superseded) {

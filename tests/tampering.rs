@@ -33,7 +33,7 @@ fn each_changed_field_denies_the_token_as_tampered_and_shows_it_so_in_the_list()
             .unwrap();
         assert_eq!(page.tokens[0].status(), Some(Status::Tampered), "{what}");
         store.restore();
-        bench.enter(issued.expose_secret());
+        bench.enter_from_home(issued.expose_secret());
     }
 }
 
@@ -44,7 +44,7 @@ fn what_ties_a_token_to_its_line_or_to_its_parent_can_not_be_cut() {
     let bench = bench_over(store.clone(), policy());
     let tokens = &bench.tokens;
     let old = tokens.block_on(tokens.issue(new_token())).unwrap();
-    let caller = bench.enter(old.expose_secret());
+    let caller = bench.enter_from_home(old.expose_secret());
     let child = NewToken::new("alice", "child", caller.access().clone());
     let child = tokens.block_on(tokens.issue_under(&caller, child)).unwrap();
     let rotation = Rotation::new().overlap(secs(60));
@@ -63,7 +63,7 @@ fn what_ties_a_token_to_its_line_or_to_its_parent_can_not_be_cut() {
         let error = tokens.block_on(tokens.authenticate(token.expose_secret())).unwrap_err();
         assert!(format!("{error:?}").contains("Tampered"), "{what}: {error:?}");
         store.restore();
-        bench.enter(token.expose_secret());
+        bench.enter_from_home(token.expose_secret());
     }
 }
 

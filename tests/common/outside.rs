@@ -202,7 +202,7 @@ pub fn in_networks(access: Access, networks: &[&str]) -> Access {
 impl Bench<Outside> {
     /// Authenticates from one of the networks of [`new_token`].
     #[track_caller]
-    pub fn enter(&self, text: &str) -> Caller {
+    pub fn enter_from_home(&self, text: &str) -> Caller {
         let home = Origin::from(IpAddr::from([10, 1, 2, 3]));
         any(self.tokens.block_on(self.tokens.authenticate_from(text, home)).unwrap())
     }
