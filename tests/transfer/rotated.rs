@@ -266,3 +266,25 @@ fn an_overlap_that_was_ended_there_and_runs_on_here_by_another_rotation_is_repor
     to.clock.advance(secs(600));
     assert_eq!(take_in(&to, &out(&from)).kept, []);
 }
+
+#[test]
+fn what_only_this_host_issued_outlives_two_overlaps_as_it_would_there() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let new = NewToken::new("alice", "Short", Access::full()).expires_in(secs(1000));
+        let first = from.tokens.block_on(from.tokens.issue(new)).unwrap();
+        let there = issue_under(&from, &first);
+        take_in(&to, &out(&from));
+        let here = issue_under(&to, &first);
+        let second = rotate(&from, &first, overlapping());
+        // The second overlap would end after the token does, and so ends with it.
+        from.clock.advance(secs(700));
+        let third = rotate(&from, &second, overlapping());
+        to.clock.advance(secs(700));
+        assert_eq!(take_in(&to, &out(&from)).superseded_now, [first.id()]);
+        from.assert_good(there.expose_secret());
+        for good in [&here, &there, &second, &third] {
+            to.assert_good(good.expose_secret());
+        }
+    }
+}

@@ -141,12 +141,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };
         // Without an overlap, the old token ended before the new one was made.
         let had_overlap = !record.expires().has_come(new.created_at());
-        // Also if it was taken away before the rotation, or after it.
+        // Also if it was taken away before the rotation, or after it. A second rotation gave the new
+        // token a sooner end, unless it had an overlap until that token's own end.
         let policy = &self.engine.policy;
         let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);
-        // A second rotation is judged as if it had no overlap.
-        let is_current = new.successor().is_none() && new.revocation().is_none();
-        Ok(had_overlap && !took_away && is_current)
+        Ok(had_overlap && !took_away)
     }
 
     /// Revokes what a token was rotated to here, if the source rotated it to another.
