@@ -145,7 +145,7 @@ pub enum KeptAsIs {
     Damaged,
     /// Its row here is not as the engine wrote it for this realm.
     Tampered,
-    /// It was rotated on both hosts.
+    /// Its line was rotated on both hosts, to different tokens. One of them may be a thief's.
     RotatedOnBoth,
     /// It may do more here than in the file, or ends later here.
     MayDoMore,
@@ -179,8 +179,8 @@ impl fmt::Display for KeptAsIs {
                  find out who altered it, and revoke it"
             }
             KeptAsIs::RotatedOnBoth => {
-                "it was rotated on both hosts, so its line has two current tokens; \
-                 revoke the one that is not in use"
+                "its line was rotated on both hosts, to different tokens; \
+                 revoke it here, which ends all of them, and issue a new token"
             }
             KeptAsIs::MayDoMore => {
                 "it may do more here than in the file, or ends later here; \

@@ -8,7 +8,7 @@ use app_tokens::transfer::KeptAsIs;
 use app_tokens::{Access, IssuedToken, NewToken, Reason, Rotation};
 
 use super::alone::on_sqlite;
-use super::line::issue_under;
+use super::line::{issue_under, leak};
 use super::*;
 
 #[track_caller]
@@ -18,6 +18,10 @@ fn rotate<S: TokenStore + RuntimeFree>(
     rotation: Rotation,
 ) -> IssuedToken {
     host.tokens.block_on(host.tokens.rotate(who(), issued.id(), rotation)).unwrap()
+}
+
+fn revoke(host: &Bench<outside::Outside>, issued: &IssuedToken) {
+    host.tokens.block_on(host.tokens.revoke(who(), issued.id(), Reason::REQUESTED)).unwrap();
 }
 
 /// With an overlap of ten minutes.
@@ -265,4 +269,73 @@ fn an_overlap_that_was_ended_there_and_runs_on_here_by_another_rotation_is_repor
     assert_eq!(take_in(&to, &out(&from)).kept, kept);
     to.clock.advance(secs(600));
     assert_eq!(take_in(&to, &out(&from)).kept, []);
+}
+
+#[test]
+fn what_was_rotated_here_before_the_old_token_leaked_here_is_reported() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let of_thief = rotate(&to, &first, overlapping());
+        leak(&to, &first);
+        let second = rotate(&from, &first, overlapping());
+        for _ in 0..2 {
+            let report = take_in(&to, &out(&from));
+            assert_eq!(report.kept, [(first.id(), KeptAsIs::RotatedOnBoth)]);
+        }
+        for good in [&of_thief, &second] {
+            to.assert_good(good.expose_secret());
+        }
+        revoke(&to, &first);
+        assert_eq!(take_in(&to, &out(&from)).kept, []);
+    }
+}
+
+#[test]
+fn what_was_replaced_on_one_host_before_the_old_token_leaked_here_is_not_reported() {
+    for _ in 0..16 {
+        for is_there in [true, false] {
+            let (from, to) = (host(), host());
+            let first = from.issue("alice");
+            drop(rotate(&from, &first, overlapping()));
+            take_in(&to, &out(&from));
+            drop(rotate(if is_there { &from } else { &to }, &first, overlapping()));
+            leak(&to, &first);
+            assert_eq!(take_in(&to, &out(&from)).kept, []);
+        }
+    }
+}
+
+#[test]
+fn what_was_replaced_here_before_the_line_was_revoked_here_is_not_reported() {
+    let (from, to) = (host(), host());
+    let first = from.issue("alice");
+    drop(rotate(&from, &first, overlapping()));
+    take_in(&to, &out(&from));
+    drop(rotate(&to, &first, overlapping()));
+    revoke(&to, &first);
+    assert_eq!(take_in(&to, &out(&from)).kept, []);
+}
+
+#[test]
+fn what_only_this_host_issued_outlives_two_overlaps_as_it_would_there() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let new = NewToken::new("alice", "Short", Access::full()).expires_in(secs(1000));
+        let first = from.tokens.block_on(from.tokens.issue(new)).unwrap();
+        let there = issue_under(&from, &first);
+        take_in(&to, &out(&from));
+        let here = issue_under(&to, &first);
+        let second = rotate(&from, &first, overlapping());
+        // The second overlap would end after the token does, and so ends with it.
+        from.clock.advance(secs(700));
+        let third = rotate(&from, &second, overlapping());
+        to.clock.advance(secs(700));
+        assert_eq!(take_in(&to, &out(&from)).superseded_now, [first.id()]);
+        from.assert_good(there.expose_secret());
+        for good in [&here, &there, &second, &third] {
+            to.assert_good(good.expose_secret());
+        }
+    }
 }
