@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use self::all::all;
 use self::line::{is_of_a_line, was_current};
-use self::row::insert_request;
+use self::row::{ended_as_there, insert_request};
 use super::{MAX_TRIES, TokenAuthority};
 use crate::authority::issue::unasked;
 use crate::error::Failed;
@@ -98,6 +98,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut report = MoveInReport::default();
         let mut revoked_here = HashSet::new();
         let (mut revoked_there, mut good_there) = (HashSet::new(), HashSet::new());
+        let written_at = file.source().written_at;
         let mut later = Vec::new();
         let mut lines = file.lines()?;
         loop {
@@ -106,7 +107,9 @@ impl<S: TokenStore> TokenAuthority<S> {
                 && let Some(line) = lines.next_line()?
             {
                 match line {
-                    Line::Row(record) => rows.push(*record),
+                    Line::Row(record) => {
+                        rows.push(ended_as_there(*record, written_at, self.now()));
+                    }
                     Line::Left(id, why) => report.left.push((id, why)),
                 }
             }
