@@ -242,6 +242,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                     let line = self.line_here(record, others.revoked, by, now).await?;
                     if let Some(Revocation { reason, .. }) = line.revocation {
                         self.revoke_by(by.clone(), &Filter::of_id(record.id()), reason).await?;
+                        return Ok(Some(Outcome::NewRevoked));
                     }
                 }
                 Ok(Some(Outcome::New))
@@ -278,7 +279,9 @@ fn is_derived(record: &&TokenRecord) -> bool {
 fn is_revoked_there(record: &TokenRecord, outcome: &Outcome) -> bool {
     let is_theirs =
         matches!(outcome, Outcome::NewRevoked | Outcome::RevokedNow | Outcome::RevokedThere);
-    is_theirs && (record.family() != record.id() || record.successor().is_some())
+    is_theirs
+        && record.revocation().is_some()
+        && (record.family() != record.id() || record.successor().is_some())
 }
 
 /// Adds an outcome to the report.
