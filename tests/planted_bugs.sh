@@ -341,8 +341,8 @@ plant "a token that only this host issued outlives the leak of its parent" \
     "issued.retain(|_| false); _ = others;"
 plant "what only this host rotated outlives the leak of its parent" \
     src/authority/move_in/supersede.rs \
-    "if !self.end_rotated_here_alone(record, here, by, now).await? {" \
-    "if false && !self.end_rotated_here_alone(record, here, by, now).await? {"
+    "if !self.end_rotated_here_alone(record, here, by, now).await?" \
+    "if false && !self.end_rotated_here_alone(record, here, by, now).await?"
 plant "a token that is rotated while a move revokes it lives on" \
     src/authority/move_in/supersede.rs \
     "Ok(self.supersede(there, change, by, now).await? == Replaced::Done)" \
@@ -389,8 +389,8 @@ plant "a rotation ends what the rest of the file calls good" \
     "if false && !alone.is_empty() && !others.is_last {"
 plant "a token that is in use there and was replaced here is not reported" \
     src/authority/move_in/carry.rs \
-    "None if was_replaced(here) && !record.is_unused() => {" \
-    "None if false && was_replaced(here) && !record.is_unused() => {"
+    "if !record.is_unused() {" \
+    "if false && !record.is_unused() {"
 plant "an overlap that only this host goes on with is not reported" \
     src/authority/move_in/carry.rs \
     "here.expires().is_later_than(record.expires()) && !here.expires().has_come(now)" \
@@ -602,8 +602,8 @@ plant "a damaged row of a revoked line lets its new token come in good" \
     "_ = (at, reason);"
 plant "an old token that was revoked here ends its line at the end of a run" \
     src/authority/move_in/carry.rs \
-    "let is_of_line = here.successor().is_none() && !was_replaced(here);" \
-    "let is_of_line = !was_replaced(here);"
+    "if record.revocation().is_none() && here.successor().is_none() {" \
+    "if record.revocation().is_none() {"
 plant "what was issued under a line that was revoked here comes in good" \
     src/authority/move_in/line.rs \
     "own.into_iter().chain(parent)" \
