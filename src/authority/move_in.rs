@@ -72,9 +72,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// Rows are written one by one, some at the same time, and one line of the file for each is in
     /// memory. Where a line of rotations was revoked or rotated here, too, its new rows wait in
-    /// memory for the end of the file. So do superseded tokens that only the source has revoked, and
-    /// unused ones that were replaced here. Tokens that the source rotated wait, too, if others were
-    /// issued under them here.
+    /// memory for the end of the file. So do superseded tokens that only the source has revoked,
+    /// and unused ones that were replaced here. Tokens that the source rotated wait, too, if others
+    /// were issued under them here.
     ///
     /// The file is read between calls to the store, so don't hand in a reader that waits long.
     ///
