@@ -353,8 +353,28 @@ plant "a token that only this host issued outlives the leak of its parent" \
     "issued.retain(|_| false); _ = others;"
 plant "what only this host rotated outlives the leak of its parent" \
     src/authority/move_in/supersede.rs \
-    "if !self.end_rotated_here_alone(record, here, by, now).await? {" \
-    "if false && !self.end_rotated_here_alone(record, here, by, now).await? {"
+    "if !self.end_rotated_here_alone(record, here, by, now).await?" \
+    "if false && !self.end_rotated_here_alone(record, here, by, now).await?"
+plant "a token that is rotated while a move revokes it lives on" \
+    src/authority/move_in/supersede.rs \
+    "Ok(self.supersede(there, change, by, now).await? == Replaced::Done)" \
+    "Ok(self.supersede(there, change, by, now).await? == Replaced::Done || true)"
+plant "a leaked token is revoked before it has ended" \
+    src/authority/move_in/supersede.rs \
+    "|| !self.end_as_there(record, there, by, now).await?" \
+    "|| false && !self.end_as_there(record, there, by, now).await?"
+plant "a token that has ended by one clock is not ended for clocks that are behind" \
+    src/authority/move_in/supersede.rs \
+    "if !can_change || here.expires().has_come(end) {" \
+    "if !can_change || here.expires().has_come(now) {"
+plant "a run that stops loses what names the newest token" \
+    src/authority/move_in/supersede.rs \
+    "self.rotated_here_alone(record, here).await?.into_iter().rev()" \
+    "self.rotated_here_alone(record, here).await?.into_iter()"
+plant "a row that nobody can check keeps a move from its revocation" \
+    src/authority/move_in/supersede.rs \
+    "self.is_intact(there).unwrap_or(false)" \
+    "self.is_intact(there)?"
 plant "what only this host issued outlives a rotation without overlap" \
     src/authority/move_in/supersede.rs \
     "let had_overlap = !record.expires().has_come(new.created_at());" \
@@ -381,8 +401,8 @@ plant "a rotation ends what the rest of the file calls good" \
     "if false && !alone.is_empty() && !others.is_last {"
 plant "a token that is in use there and was replaced here is not reported" \
     src/authority/move_in/carry.rs \
-    "None if was_replaced(here) && !record.is_unused() => {" \
-    "None if false && was_replaced(here) && !record.is_unused() => {"
+    "if !record.is_unused() {" \
+    "if false && !record.is_unused() {"
 plant "an overlap that only this host goes on with is not reported" \
     src/authority/move_in/carry.rs \
     "here.expires().is_later_than(record.expires()) && !here.expires().has_come(now)" \
@@ -391,8 +411,25 @@ plant "a line that the source revoked goes on by its rotation here" src/authorit
     "        && !was_replaced(record)" \
     "        && was_replaced(record)"
 plant "a replaced token takes its line along" src/authority/move_in/carry.rs \
-    "if was_replaced(record) && here.successor().is_none() {" \
-    "if false && was_replaced(record) {"
+    "if record.successor().is_some() || was_replaced(record) {" \
+    "if record.successor().is_some() {"
+plant "a replaced token that was rotated here takes its line along" \
+    src/authority/move_in/carry.rs \
+    "if record.successor().is_some() || was_replaced(record) {" \
+    "if record.successor().is_some() || was_replaced(record) && here.successor().is_none() {"
+plant "a line of which nothing lives here any more is not reported" \
+    src/authority/move_in/carry.rs \
+    "if line.living.is_some() || line.revocation.is_some() {" \
+    "if true || line.living.is_some() || line.revocation.is_some() {"
+plant "what was rotated here before a leak here is not reported" src/authority/move_in/carry.rs \
+    "&& !self.rotated_here_alone(record, here).await?.is_empty()" \
+    "&& false && !self.rotated_here_alone(record, here).await?.is_empty()"
+plant "an end by a clock that is ahead lies in the future" src/authority/move_in/row.rs \
+    "if record.successor().is_none() || !end.has_come(written_at) || end.has_come(now) {" \
+    "if true || !end.has_come(written_at) || end.has_come(now) {"
+plant "a token whose line was revoked beside it counts as good" src/authority/move_in.rs \
+    "return Ok(Some(Outcome::NewRevoked));" \
+    "_ = Outcome::NewRevoked;"
 plant "the age of a file is not checked" src/authority/move_in.rs \
     "if source.written_at.saturating_add(kept_for) < self.now() {" \
     "if false && source.written_at.saturating_add(kept_for) < self.now() {"
@@ -577,8 +614,8 @@ plant "a damaged row of a revoked line lets its new token come in good" \
     "_ = (at, reason);"
 plant "an old token that was revoked here ends its line at the end of a run" \
     src/authority/move_in/carry.rs \
-    "let is_of_line = here.successor().is_none() && !was_replaced(here);" \
-    "let is_of_line = !was_replaced(here);"
+    "if record.revocation().is_none() && here.successor().is_none() {" \
+    "if record.revocation().is_none() {"
 plant "what was issued under a line that was revoked here comes in good" \
     src/authority/move_in/line.rs \
     "own.into_iter().chain(parent)" \

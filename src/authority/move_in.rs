@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use self::all::all;
 use self::line::{is_of_a_line, was_current};
-use self::row::insert_request;
+use self::row::{ended_as_there, insert_request};
 use super::{MAX_TRIES, TokenAuthority};
 use crate::authority::issue::unasked;
 use crate::error::Failed;
@@ -73,7 +73,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Rows are written one by one, some at the same time, and one line of the file for each is in
     /// memory. Where a line of rotations was revoked or rotated here, too, its new rows wait in
     /// memory for the end of the file. So do superseded tokens that only the source has revoked,
-    /// and tokens that it rotated, if others were issued under them here.
+    /// and unused ones that were replaced here. Tokens that the source rotated wait, too, if others
+    /// were issued under them here.
     ///
     /// The file is read between calls to the store, so don't hand in a reader that waits long.
     ///
@@ -98,6 +99,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut report = MoveInReport::default();
         let mut revoked_here = HashSet::new();
         let (mut revoked_there, mut good_there) = (HashSet::new(), HashSet::new());
+        let written_at = file.source().written_at;
         let mut later = Vec::new();
         let mut lines = file.lines()?;
         loop {
@@ -106,7 +108,9 @@ impl<S: TokenStore> TokenAuthority<S> {
                 && let Some(line) = lines.next_line()?
             {
                 match line {
-                    Line::Row(record) => rows.push(*record),
+                    Line::Row(record) => {
+                        rows.push(ended_as_there(*record, written_at, self.now()));
+                    }
                     Line::Left(id, why) => report.left.push((id, why)),
                 }
             }
@@ -239,6 +243,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                     let line = self.line_here(record, others.revoked, by, now).await?;
                     if let Some(Revocation { reason, .. }) = line.revocation {
                         self.revoke_by(by.clone(), &Filter::of_id(record.id()), reason).await?;
+                        return Ok(Some(Outcome::NewRevoked));
                     }
                 }
                 Ok(Some(Outcome::New))
@@ -275,7 +280,9 @@ fn is_derived(record: &&TokenRecord) -> bool {
 fn is_revoked_there(record: &TokenRecord, outcome: &Outcome) -> bool {
     let is_theirs =
         matches!(outcome, Outcome::NewRevoked | Outcome::RevokedNow | Outcome::RevokedThere);
-    is_theirs && (record.family() != record.id() || record.successor().is_some())
+    is_theirs
+        && record.revocation().is_some()
+        && (record.family() != record.id() || record.successor().is_some())
 }
 
 /// Adds an outcome to the report.
