@@ -818,6 +818,87 @@ plant "two keys that are one for HMAC are taken" src/key_ring.rs \
 plant "a ring in place of a path is echoed" src/key_ring.rs \
     "if path.to_str().is_some_and(looks_like_a_ring) {" \
     "if false {"
+plant "a token that lies across two pieces of a leaked text is missed" src/leak.rs \
+    "let end = text.len().min(passed + LeakScan::PIECE + LeakReport::MAX_REACH);" \
+    "let end = text.len().min(passed + LeakScan::PIECE);"
+plant "of two leaked texts with one id only the first is tried" src/leak.rs \
+    "let digest = presented.digest().to_bytes();" \
+    "let mut digest = [0; 33];
+    digest[..8].copy_from_slice(&presented.id().as_u64().to_be_bytes());"
+plant "a leaked text is cut within a character" src/leak.rs \
+    "self.rest = Some(self.character_start());" \
+    "self.rest = Some(self.passed);"
+plant "a token across two windows of digits is missed" src/disguise/layers.rs \
+    "const OVERLAP: usize = 2 * MAX_SPAN;" \
+    "const OVERLAP: usize = 0; const _: usize = MAX_SPAN;"
+plant "base64 is read from the first digit of a row only" src/disguise/layers.rs \
+    "for passed in [0, 2, 4, 6] {" \
+    "for passed in [0] {"
+plant "a secret in the third layer is missed" src/disguise/layers.rs \
+    "const MAX_DEPTH: usize = 3;" \
+    "const MAX_DEPTH: usize = 2;"
+plant "a client's name is shown with all that it came with" src/text.rs \
+    "if !head.contains(is_forbidden) {" \
+    "if true {"
+plant "a client's name makes room for no more than it drops" src/text.rs \
+    "client.chars().filter(|c| !is_forbidden(*c)).take(MAX_CLIENT_CHARS).collect()" \
+    "head.chars().filter(|c| !is_forbidden(*c)).collect()"
+plant "a load of the key ring waits for a pipe" src/key_ring.rs \
+    "Ok(metadata) if metadata.is_file() => Ok(())," \
+    "Ok(metadata) if !metadata.is_dir() => Ok(()),"
+plant "a new ring is made where the old one is not mounted" src/key_ring.rs \
+    "Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {" \
+    "Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_file() => {"
+plant "networks that are missing from what serde reads mean everywhere" src/shapes.rs \
+    "    networks: Selection<Network>," \
+    "    #[serde(default = \"all\")] networks: Selection<Network>,
+    } fn all() -> Selection<Network> { Selection::All"
+plant "a limit that is unknown to serde is overlooked" src/shapes.rs \
+    "#[serde(deny_unknown_fields, rename = \"Access\")]" \
+    "#[serde(rename = \"Access\")]"
+plant "an SQLite file that is replaced while it is opened is written to" src/store/sqlite/watch.rs \
+    "if before.is_ok_and(|before| before != files[0].1) {" \
+    "if false && before.is_ok_and(|before| before != files[0].1) {"
+plant "readers trust an SQLite file that a check found missing" src/store/sqlite/watch.rs \
+    "let trusted_until = if is_there { milliseconds(now) + TRUSTED_MILLIS } else { 0 };" \
+    "if !is_there { return Err(gone()) } let trusted_until = milliseconds(now) + TRUSTED_MILLIS;"
+plant "a commit into an SQLite file that was moved is done" src/store/sqlite/writer.rs \
+    "Err(error) => TransactionEnd::Unknown(error.into())," \
+    "Err(_) => TransactionEnd::Committed,"
+plant "a change that ends an SQLite transaction fails those beside it" src/store/sqlite/writer.rs \
+    "if jobs.len() == 1 || !matches!(together, TransactionEnd::Spoiled(_)) {" \
+    "if jobs.len() == 1 || !matches!(together, TransactionEnd::Spoiled(_)) || true {"
+plant "an SQLite commit that failed midway is not done" src/store/sqlite/writer.rs \
+    "Ok(_) if is_busy(&error) => TransactionEnd::NotDone(error.into())," \
+    "Ok(_) => TransactionEnd::NotDone(error.into()),"
+plant "a panic during a change empties a part of the memory store" src/store/memory/shards.rs \
+    "let value = Arc::new(std::mem::take(&mut self.value));" \
+    "let value = std::mem::take(&mut self.value);
+    let value = Arc::new(if std::thread::panicking() { T::default() } else { value });"
+plant "a panic during a change locks a part of the memory store" src/store/memory/shards.rs \
+    ".map(|stripe| stripe.0.write().unwrap_or_else(PoisonError::into_inner));" \
+    ".map(|stripe| stripe.0.write().unwrap());"
+plant "an empty list in a column means everything" src/store/columns.rs \
+    "Some(\"\") => Vec::new()," \
+    "Some(\"\") => return Some(Selection::All),"
+plant "a list in a column may be in any order" src/store/columns.rs \
+    "items.is_sorted_by(|one, next| one < next).then(|| Selection::Only(items.into()))" \
+    "Some(Selection::Only(items.into()))"
+plant "a damaged instant in a column undoes the revocation" src/store/columns.rs \
+    "is_revoked: self.revoked_at.is_some()," \
+    "is_revoked: self.revoked_at.and_then(as_time).is_some(),"
+plant "a text with spaces around it in a column is read" src/store/columns.rs \
+    "make(stored).ok().filter(|made| made.as_ref().len() == stored.len())" \
+    "make(stored).ok()"
+plant "a NULL id in a column is the id of a token" src/store/columns.rs \
+    "id: number(0)?.unwrap_or(NO_ID)," \
+    "id: number(0)?.unwrap_or(0),"
+plant "the length of a network is not sealed" src/seal.rs \
+    "bytes.text(&network.to_string());" \
+    "bytes.text(network.to_string().split('/').next().unwrap_or_default());"
+plant "a use outside its networks is noted" src/authority/authenticate.rs \
+    "self.report_outside(&row, origin, now);" \
+    "self.report_outside(&row, origin, now); self.note_use(&row, origin, now);"
 plant "a clock that was set back puts off the purge" src/upkeep.rs \
     "now < last || now >= last" \
     "now >= last"
