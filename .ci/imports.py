@@ -2,14 +2,20 @@
 
 A path counts if it begins with `crate`, `self`, `super` or a module in scope, in `use` lines and
 elsewhere. A re-export leads to the file that defines the name. `mod` lines, re-exports, docs, and
-everything under `#[cfg(test)]` don't count. Calls of inherent methods name no path, so they are not
-seen.
+everything under `#[cfg(test)]` don't count.
+
+A type may have its methods in several files. A call by `self` or `Self` leads to the file that has
+the method. Calls by another value are not seen.
 """
 import pathlib
 import re
 
 WORD = r"[A-Za-z_]\w*"
 KINDS = "struct|enum|union|trait|fn|type|const|static|macro_rules!|mod"
+# A block of methods, of a trait or of the type itself.
+IMPL = (r"\bimpl\b(?:<[^{]*?>)?\s+(?:[^{;]*?\bfor\s+)?(?P<type>(?:%s\s*::\s*)*%s)"
+        r"\s*(?:<[^{;]*?>)?\s*(?:where[^{;]*)?\{" % (WORD, WORD))
+CALLS = r"\b(?:self\s*\.|Self\s*::)\s*(%s)\s*(?:::<[^>]*>)?\(" % WORD
 DEFINES = r"\b(?:%s)\s+(?:mut\s+)?(%s)" % (KINDS, WORD)
 # An indented `type` belongs to a trait or to an `impl`, which the trait names.
 TYPES = r"(?:\b(?:struct|enum|union|trait)|^(?:pub(?:\([^)]*\))?\s+)?type)\s+(%s)" % WORD
@@ -124,6 +130,8 @@ class Module:
     def __init__(self, path, file):
         self.path, self.file = path, file
         self.children, self.defined, self.uses, self.named = set(), set(), [], []
+        # What is defined, and what is called by `self`: pairs of a type's path and a method.
+        self.methods, self.calls = set(), set()
 
 
 class Crate:
@@ -171,6 +179,12 @@ class Crate:
         module.defined = set(re.findall(DEFINES, text))
         module.types = re.findall(TYPES, text, re.M)
         module.words = set(re.findall(WORD, text))
+        for found in re.finditer(IMPL, text):
+            body = text[found.end():closing(text, found.end() - 1)]
+            path = tuple(re.split(r"\s*::\s*", found["type"]))
+            of_type = lambda names: {(path, name) for name in names}
+            module.methods |= of_type(re.findall(r"\bfn\s+(%s)" % WORD, body))
+            module.calls |= of_type(re.findall(CALLS, body))
         module.named = [tuple(re.split(r"\s*::\s*", found)) for found in
                         re.findall(r"(?<![\w:$.])%s(?:\s*::\s*%s)+" % (WORD, WORD), text)]
 
@@ -223,6 +237,14 @@ class Crate:
                 found.setdefault(name, []).append(str(module.file.relative_to(self.source)))
         return found
 
+    def located(self, methods, module):
+        """Yields the file that defines the type of each method, the type, and the method."""
+        for path, method in methods:
+            known = path[0] in module.defined
+            absolute = module.path + path if known else self.absolute(path, module)
+            if found := absolute and self.owner(absolute):
+                yield str(found[0].file), found[1], method
+
     def imports(self):
         """Returns `{file: {file: {name}}}`, with paths below the source folder."""
         all_files = {module.file for module in self.modules.values()}
@@ -237,6 +259,14 @@ class Crate:
                 found = absolute and self.owner(absolute)
                 if found and found[0].file != module.file:
                     edges[module.file].setdefault(found[0].file, set()).add(found[1])
+        files_of = {}
+        for module in self.modules.values():
+            for method in self.located(module.methods, module):
+                files_of.setdefault(method, set()).add(module.file)
+        for module in self.modules.values():
+            for method in self.located(module.calls, module):
+                for file in files_of.get(method, set()) - {module.file}:
+                    edges[module.file].setdefault(file, set()).add("::".join(method[1:]))
         short = lambda file: str(file.relative_to(self.source))
         return {short(one): {short(other): names for other, names in others.items()}
                 for one, others in edges.items()}

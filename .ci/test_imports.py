@@ -56,6 +56,22 @@ class Circles(unittest.TestCase):
             self.assert_circles(circle, lib="mod a;", a=parent, a__b=child)
         self.assert_circles([], lib="mod a;", a="mod b; struct A;", a__b=child)
 
+    def test_two_files_with_methods_of_one_type(self):
+        a = "pub struct A; mod b; mod c;"
+        b = "use super::A; impl A { fn one(&self) { self.two() } }"
+        for c in ["impl super::A { fn two(&self) { self .one::<u8>(); } }",
+                  "use super::A; impl<T: X> B for A<T> where T: Y { fn two() { Self::one(0) } }"]:
+            self.assert_circles([["a/b.rs", "a/c.rs"]], lib="mod a;", a=a, a__b=b, a__c=c)
+        for c in ["impl super::A { fn two(&self) { self.field.one() } }",
+                  "struct A; impl A { fn two(&self) { self.one() } }"]:
+            self.assert_circles([], lib="mod a;", a=a, a__b=b, a__c=c)
+
+    def test_a_type_calls_the_methods_of_a_child(self):
+        b = "impl super::A { fn one(&self) {} }"
+        for call, circle in [("self.one()", [["a.rs", "a/b.rs"]]), ("self.two()", [])]:
+            a = "pub struct A; mod b; impl A { fn f(&self) { %s } fn two(&self) {} }" % call
+            self.assert_circles(circle, lib="mod a;", a=a, a__b=b)
+
     def test_a_reexport_leads_to_the_file_that_defines(self):
         self.assert_circles(
             [["a.rs", "b.rs"]],

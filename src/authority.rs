@@ -1,13 +1,16 @@
-//! The engine, [`TokenAuthority`]: its parts, its look-ups, and what its acts share.
+//! The engine, [`TokenAuthority`]: its parts, and what its acts share.
 //!
-//! Each act stands in a file of its own: issue, authenticate, examine, change, revoke, reseal,
-//! check, import, move out, move in. `line` holds what concerns a token's line of rotations.
+//! Each act stands in a file of its own: issue, authenticate, examine, list, change, revoke,
+//! reseal, check, import, move out, move in. `line` is about a token's line of rotations. `replace`
+//! writes one row for several of them.
 
 mod builder;
 mod issue;
 mod authenticate;
 mod examine;
+mod list;
 mod change;
+mod replace;
 mod check;
 mod line;
 mod revoke;
@@ -33,9 +36,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::clock::Clock;
-use crate::error::{Failed, ManageError};
+use crate::error::Failed;
 use crate::event::{self, Event, EventBuffer, Observer};
-use crate::issue::next_second;
 use crate::key_ring::KeyRing;
 use crate::policy::{Policy, PolicyError};
 use crate::random::{RandomSource, RandomSourceFailed};
@@ -47,7 +49,7 @@ use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::usage_log::UsageLog;
-use crate::view::{TokenPage, TokenView};
+use crate::view::TokenView;
 
 /// Issues, authenticates, lists and revokes the tokens of one realm, in one store.
 ///
@@ -133,80 +135,6 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// and rows fit each other.
     pub fn new(store: S, ring: KeyRing, policy: Policy) -> TokenAuthority<S> {
         TokenAuthority::builder(store, ring, policy).build()
-    }
-
-    /// Lists a page of the tokens that match, in order of id, dead ones included.
-    ///
-    /// Uses that this process has not written yet are included. Damaged rows come apart, by id. To
-    /// go on, pass [`TokenPage::next`] as the page's `after`.
-    ///
-    /// # Errors
-    /// [`Failed`] if the store fails.
-    pub async fn list(&self, filter: &Filter, page: Page) -> Result<TokenPage, Failed> {
-        self.flush_if_it_matters(filter).await?;
-        let (mut rows, mut tokens);
-        let mut tries = 0;
-        loop {
-            let flushes = self.engine.usage.flushes();
-            rows = self.store.list(filter, page).await?;
-            // Read after the rows, so that no row seems to be made in the future.
-            let now = self.now();
-            let readable = rows.iter().filter_map(Row::readable);
-            tokens = readable.map(|row| self.view(&row, now)).collect();
-            // A flush in between moves a use from the log to the store. The rows were then read too
-            // early, and the log too late, to see it: so read both again. Counted before the rows
-            // and after the log, because either alone would miss a flush that lies between them.
-            tries += 1;
-            if flushes == self.engine.usage.flushes() || tries == MAX_TRIES {
-                break;
-            }
-        }
-        let is_full = rows.len() >= page.limit.get() as usize;
-        let next = rows.last().filter(|_| is_full).map(Row::id);
-        let damaged = rows.iter().filter(|row| row.record().is_none()).map(Row::id).collect();
-        Ok(TokenPage { tokens, damaged, next })
-    }
-
-    /// Finds one token by its id.
-    ///
-    /// The id is public and proves nothing: don't let anyone in by what this returns.
-    ///
-    /// # Errors
-    /// - [`ManageError::Unknown`] if there is no such token, it is another owner's, or its row is
-    ///   damaged.
-    /// - [`ManageError::Failed`] if the store fails.
-    pub async fn find(&self, by: impl Into<Actor>, id: TokenId) -> Result<TokenView, ManageError> {
-        let by = by.into();
-        // Read before the row. A flush in between moves a use from the log to the store, and in
-        // this order it is seen at least once.
-        let own_use = self.engine.usage.pending(id);
-        let row = self.store.find(id).await?.ok_or(ManageError::Unknown)?;
-        let row = row.into_readable().ok_or(ManageError::Unknown)?;
-        let view = self.view_with(&row, own_use, self.now());
-        if by.may_see(Some(view.owner())) { Ok(view) } else { Err(ManageError::Unknown) }
-    }
-
-    /// Lists a page of the active tokens that expire within a period from now, for reminders.
-    ///
-    /// A token that never expires is not listed. Pages work as in [`TokenAuthority::list`]. A page
-    /// that is shorter than its limit need not be the last: tokens that are not active are left out
-    /// after reading.
-    ///
-    /// # Errors
-    /// [`Failed`] if the store fails.
-    pub async fn expiring(&self, within: Duration, page: Page) -> Result<TokenPage, Failed> {
-        let now = self.now();
-        let filter = Filter {
-            revoked: Some(false),
-            superseded: Some(false),
-            // A token is valid while `now < expires`, so one that ends at `now` has expired.
-            expires_from: Some(next_second(now)),
-            expires_before: Some(next_second(now.saturating_add(within))),
-            ..Filter::every_token()
-        };
-        let mut listed = self.list(&filter, page).await?;
-        listed.tokens.retain(|token| token.status() == Some(Status::Active));
-        Ok(listed)
     }
 
     /// Returns the policy: what the host allows.
@@ -318,19 +246,6 @@ impl<S: TokenStore> TokenAuthority<S> {
             *page = rows.last().map(|row| current.after(row.id()));
         }
         Ok(Some(rows))
-    }
-
-    /// Writes pending uses if the filter depends on them.
-    ///
-    /// # Errors
-    /// [`Failed`] if the store fails.
-    async fn flush_if_it_matters(&self, filter: &Filter) -> Result<(), Failed> {
-        match self.buffer {
-            _ if filter.last_used_before.is_none() => Ok(()),
-            None => self.flush_usage().await,
-            // The host may roll the transaction back, so they also stay in the log.
-            Some(_) => Ok(self.engine.usage.write(&self.store, self.now()).await?),
-        }
     }
 
     /// Refuses to go on if the policy has an idle time-out and no upkeep writes last uses.

@@ -19,7 +19,7 @@ use crate::shapes::NotAPeriod;
 use crate::store::{InvalidTableName, PostgresStoreError, SqliteStoreError, StoreError, TableName};
 use crate::timestamp::Timestamp;
 use crate::token::{InvalidPrefix, InvalidTokenId, ParseError, Prefix, TokenId};
-use crate::transfer::{Kept, LeftBehind, TransferError, TransferKey};
+use crate::transfer::{KeptAsIs, LeftBehind, TransferError, TransferKey};
 use crate::view::CheckReport;
 use crate::web::{Answer, Challenges, CredentialsError, Refusal, answer};
 
@@ -176,7 +176,7 @@ fn errors_of_moves(lines: &mut Vec<String>) {
         PrefixNotAccepted { prefix }, TooOld { written_at: Timestamp::MIN }, Failed(failed()));
     list!(lines, LeftBehind, unanswered;
         Damaged, Tampered, KeyMissing, Newer, OfAnotherSystem, EndedOfAnotherSystem);
-    list!(lines, Kept, unanswered;
+    list!(lines, KeptAsIs, unanswered;
         OtherToken, Damaged, Tampered, RotatedOnBoth, MayDoMore, Changing);
     lines.push(format!("InvalidTransferKey: {}", TransferKey::parse("").unwrap_err()));
 }

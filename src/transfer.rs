@@ -52,12 +52,13 @@
 //! A run changes little of a token that is there already. It may revoke or supersede the token, and
 //! note a later use. These can't be undone on either host, so the order of runs does not matter.
 //! Anything else stays as it is on the other host. If the token may do more there than in the file,
-//! the report says so ([`Kept::MayDoMore`]). A run may be stopped and started again.
+//! the report says so ([`KeptAsIs::MayDoMore`]). A run may be stopped and started again.
 //!
 //! If a line of rotations was revoked on the other host, its new tokens come in revoked. So do
 //! tokens that the source issued under it. If the source revoked a superseded token alone, what it
 //! then still finds good stays. What only the other host issued under that line ends, and so does
-//! what it rotated that token to.
+//! what it rotated that token to. The same holds for an unused token that a second rotation replaced
+//! at the source, if the other host rotated it.
 //!
 //! If the source rotated a token, what only the other host issued under its line ends, too. A thief
 //! may have issued it. It stays if the file shows that the rotation spares it. Then there was an
@@ -107,4 +108,4 @@ pub use self::error::TransferError;
 pub use self::file::TransferFile;
 pub(crate) use self::file::{Line, Writer};
 pub use self::key::{InvalidTransferKey, TransferKey};
-pub use self::report::{Kept, LeftBehind, MoveInReport, MoveOutReport, MoveProgress, Source};
+pub use self::report::{KeptAsIs, LeftBehind, MoveInReport, MoveOutReport, MoveProgress, Source};

@@ -13,11 +13,13 @@ mod worker;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::env;
 use std::io::{self, BufRead, BufReader, Read};
+use std::net::IpAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+use app_tokens::access::Selection;
 use app_tokens::error::AuthError;
 use app_tokens::record::{LastUse, Revocation, Status};
 use app_tokens::store::{
@@ -25,12 +27,12 @@ use app_tokens::store::{
     SqliteStore, SqliteTransaction, StoreError, Supersede, Superseded, TokenStore,
 };
 use app_tokens::token::Token;
-use app_tokens::{Timestamp, TokenAuthority, TokenId};
+use app_tokens::{Origin, Requirement, Timestamp, TokenAuthority, TokenId};
 use common::ready;
 use rusqlite::Connection;
 use support::chance::Chance;
 use support::postgres::{Blocked, RUNTIME, Server, pool_to};
-use worker::{Mark, Voice, authority, forget, work};
+use worker::{AWAY, HOME, Mark, Voice, attributes, authority, forget, work};
 
 const ROUNDS: u64 = 20;
 
@@ -70,11 +72,17 @@ impl Said {
             .collect();
         for (text, mark) in &self.marks {
             let id = Token::parse_any_prefix(text).unwrap().id();
-            let is_good = match tokens.block_on(tokens.authenticate(text.as_str())) {
-                Ok(_) => true,
-                Err(AuthError::Denied(_)) => false,
-                Err(error) => {
-                    faults.push(format!("{id} was {mark:?} and can't be told: {error}"));
+            let enter = |from: IpAddr| match tokens
+                .block_on(tokens.authenticate_from(text, Origin::from(from)))
+            {
+                Ok(found) => Ok(found.require(Requirement::ANY_VALID_TOKEN).is_ok()),
+                Err(AuthError::Denied(_)) => Ok(false),
+                Err(error) => Err(format!("{id} was {mark:?} and can't be told: {error}")),
+            };
+            let (is_good, is_good_away) = match (enter(HOME), enter(AWAY)) {
+                (Ok(at_home), Ok(away)) => (at_home, away),
+                (Err(fault), _) | (_, Err(fault)) => {
+                    faults.push(fault);
                     continue;
                 }
             };
@@ -83,13 +91,17 @@ impl Said {
             let most = if overlapping.contains(&family) { 2 } else { 1 };
             let holds = match mark {
                 Mark::Good => is_good && ways_in == 1,
+                Mark::AtHome => is_good && !is_good_away && ways_in == 1,
                 Mark::Dead => !is_good && ways_in <= most,
                 Mark::Rotating => ways_in == 1,
                 Mark::Overlapping => (1..=most).contains(&ways_in),
                 Mark::Ending => true,
             };
             if !holds {
-                faults.push(format!("{id} was {mark:?}, is good: {is_good}, ways in: {ways_in}"));
+                faults.push(format!(
+                    "{id} was {mark:?}, is good: {is_good}, elsewhere: {is_good_away}, \
+                     ways in: {ways_in}"
+                ));
             }
         }
         faults
@@ -114,6 +126,10 @@ fn sound_rows<S: RuntimeFree + Clone>(
             let status = token.status();
             if !matches!(status, Some(Status::Active | Status::Revoked | Status::Superseded)) {
                 faults.push(format!("{} is {status:?}", token.id()));
+            }
+            let is_bound = *token.access().granted_networks() != Selection::All;
+            if *token.attributes() != attributes() || !is_bound {
+                faults.push(format!("{} lost attributes or networks", token.id()));
             }
             let is_active = status == Some(Status::Active);
             rows.insert(token.id(), Known { family: token.family(), is_active });
@@ -152,7 +168,7 @@ fn crashes<S: RuntimeFree + Clone>(rounds: u64, mut crash: impl FnMut(u64, usize
                 .for_each(|(_, n)| *n += 1);
         }
     }
-    println!("{rounds} rounds; good, dead, in rotation, in an overlap, ending: {marks:?}");
+    println!("{rounds} rounds; good, at home, dead, rotating, overlapping, ending: {marks:?}");
     assert!(marks.iter().all(|count| *count > 0), "every mark was seen: {marks:?}");
 }
 
@@ -336,8 +352,14 @@ fn the_test_catches_a_store_that_answers_before_it_commits() {
         return;
     }
     let mut chance = Chance(2);
-    let mut faults = Vec::new();
-    for round in 0..ROUNDS {
+    let mut faults = Vec::<String>::new();
+    let at_home = "was AtHome, is good: true, elsewhere: true";
+    let marks = ["was Good, is good: false", "was Dead, is good: true", at_home];
+    for round in 0..10 * ROUNDS {
+        let is_found = |mark: &&str| faults.iter().any(|fault| fault.contains(mark));
+        if round >= ROUNDS && marks.iter().all(is_found) {
+            break;
+        }
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("app.db");
         let test = "the_test_catches_a_store_that_answers_before_it_commits";
@@ -345,7 +367,7 @@ fn the_test_catches_a_store_that_answers_before_it_commits() {
         faults.extend(said.faults(&SqliteStore::open(&path).unwrap()));
     }
     assert!(faults.len() >= 10, "only these were found: {faults:?}");
-    for mark in ["was Good, is good: false", "was Dead, is good: true"] {
+    for mark in marks {
         assert!(faults.iter().any(|fault| fault.contains(mark)), "none {mark}: {faults:?}");
     }
 }

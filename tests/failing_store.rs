@@ -8,16 +8,20 @@ mod lost_changes;
 mod lost_inserts;
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use app_tokens::error::{ChangeError, Failed, IssueError, ManageError};
+use app_tokens::error::{ChangeError, Failed, Forbidden, IssueError, ManageError};
 use app_tokens::record::{Expires, KeyId, LastUse, Revocation, Status};
 use app_tokens::store::{
     Certainty, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
-use app_tokens::{Access, IssuedToken, NewToken, Reason, Rotation, Timestamp, TokenId};
+use app_tokens::{
+    Access, Attributes, Caller, IssuedToken, NewToken, Reason, Requirement, Rotation, Timestamp,
+    TokenId,
+};
 use common::*;
 
 /// What happens to a call.
@@ -131,6 +135,38 @@ fn certainty(failed: &Failed) -> Certainty {
 
 fn failed<T>(answer: Result<T, ChangeError>) -> bool {
     answer.is_err_and(|error| matches!(error, ChangeError::Failed(_)))
+}
+
+/// Returns a token with networks and attributes.
+fn bound() -> NewToken {
+    NewToken::new("alice", "x", from_network("10.0.0.0/8")).attributes(attributes())
+}
+
+fn from_network(network: &str) -> Access {
+    Access::full().from_networks([network.parse().unwrap()]).unwrap()
+}
+
+fn attributes() -> Attributes {
+    Attributes::new().with("device", "NAS").unwrap()
+}
+
+fn issue_bound(bench: &Bench<Faulty>) -> IssuedToken {
+    bench.tokens.block_on(bench.tokens.issue(bound())).unwrap()
+}
+
+/// Authenticates from an address.
+fn enter(bench: &Bench<Faulty>, token: &IssuedToken, from: [u8; 4]) -> Result<Caller, Forbidden> {
+    let entered = bench.tokens.authenticate_from(token.expose_secret(), IpAddr::from(from));
+    bench.tokens.block_on(entered).unwrap().require(Requirement::ANY_VALID_TOKEN)
+}
+
+/// Checks that a token is good, and has the networks and attributes of [`bound`].
+#[track_caller]
+fn assert_bound(bench: &Bench<Faulty>, token: &IssuedToken) {
+    let caller = enter(bench, token, [10, 0, 0, 1]).unwrap();
+    let right = (&from_network("10.0.0.0/8"), &attributes());
+    assert_eq!((caller.access(), caller.attributes()), right);
+    assert!(enter(bench, token, [192, 0, 2, 1]).is_err());
 }
 
 /// Returns the active tokens of an owner.

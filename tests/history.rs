@@ -51,6 +51,7 @@ fn histories_on_memory_keep_the_rules() {
         "Authenticate Ended(Superseded), reported",
         "Authenticate Ended(Expired)",
         "Authenticate Ended(Idle)",
+        "Authenticate Outside",
         "Rename ok",
         "Rename LabelTaken",
         "Narrow ok",
@@ -214,6 +215,7 @@ caught! {
     ListsAllButTheLast: LISTS_ARE_WHOLE;
     AnswersStaleAtTimes: REFUSALS;
     EndsNoOverlap: DENIED_AFTER_ITS_END;
+    IsToldOfEndsOnly: NETWORKS;
     RevokesWhatItSawFirst: LINE_STAYS_SHUT;
     SupersedesARevokedToken: LINE_STAYS_SHUT;
 }

@@ -84,8 +84,13 @@ fn all_schemes() -> Import {
 
 /// Returns the secret of [`NEXTCLOUD`], as Nextcloud's table has it.
 fn nextcloud_secret() -> ForeignSecret {
+    hashed_with(NEXTCLOUD.1)
+}
+
+/// Returns the secret of [`NEXTCLOUD`], hashed with this secret of the instance.
+fn hashed_with(secret: &str) -> ForeignSecret {
     use sha2::Digest as _;
-    let hash = sha2::Sha512::digest(format!("{}{}", NEXTCLOUD.0, NEXTCLOUD.1));
+    let hash = sha2::Sha512::digest(format!("{}{secret}", NEXTCLOUD.0));
     let hex: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     nextcloud().secret(&hex).unwrap()
 }

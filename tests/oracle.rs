@@ -9,7 +9,7 @@ use app_tokens::store::{Filter, Page};
 use app_tokens::{
     Access, Caller, IssuedToken, KeyRing, Label, NewToken, Reason, Rotation, TokenId,
 };
-use common::outside::{Outside, TAMPERINGS};
+use common::outside::{Outside, TAMPERINGS, bound, in_networks, new_token};
 use common::*;
 
 type Operation = (&'static str, fn(&Bench<Outside>, &Caller) -> Answer);
@@ -30,8 +30,12 @@ const OPERATIONS: &[Operation] = &[
         changed(bench.tokens.block_on(bench.tokens.rename(&ops(), caller.id(), "x")))
     }),
     ("narrow", |bench, caller| {
-        let none = Access::scopes([""; 0]).unwrap();
+        let none = bound(Access::scopes([""; 0]).unwrap());
         changed(bench.tokens.block_on(bench.tokens.narrow(&ops(), caller.id(), none)))
+    }),
+    ("narrow to one network", |bench, caller| {
+        let one = in_networks(caller.access().clone(), &["10.0.0.0/8"]);
+        changed(bench.tokens.block_on(bench.tokens.narrow(&ops(), caller.id(), one)))
     }),
     ("narrow to what it has", |bench, caller| {
         let same = caller.access().clone();
@@ -86,10 +90,8 @@ fn later() -> Expires {
 fn token() -> (Outside, Bench<Outside>, IssuedToken, Caller) {
     let store = Outside::new();
     let bench = bench_with_ring(store.clone(), two_keys(), policy());
-    let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap());
-    let issued = bench.tokens.block_on(bench.tokens.issue(new)).unwrap();
-    let caller =
-        any(bench.tokens.block_on(bench.tokens.authenticate(issued.expose_secret())).unwrap());
+    let issued = bench.tokens.block_on(bench.tokens.issue(new_token())).unwrap();
+    let caller = bench.enter_from_home(issued.expose_secret());
     bench.tokens.block_on(bench.tokens.flush_usage()).unwrap();
     (store, bench, issued, caller)
 }
@@ -124,7 +126,7 @@ fn no_operation_seals_a_tampered_field() {
             assert_eq!(store.rows(), tampered, "{name} wrote something after {what}");
             bench.assert_denied(issued.expose_secret(), DenialReason::Tampered);
             store.restore();
-            bench.assert_good(issued.expose_secret());
+            bench.enter_from_home(issued.expose_secret());
         }
     }
 }
@@ -226,6 +228,7 @@ fn what_is_written_over_a_row_between_read_and_write_is_not_sealed() {
                 let wrong = format!("{name}, {what}: {good:?}");
                 assert_eq!((good.owner(), good.issued_by()), (&read.owner, None), "{wrong}");
                 assert!(read.access.includes(good.access()), "{wrong}");
+                assert_eq!(good.attributes(), &read.attributes, "{wrong}");
                 assert!(!good.expires().is_later_than(later()), "{wrong}");
                 let its_own = good.family() == read.family && good.derived_from().is_none();
                 assert!(its_own || good.derived_from() == Some(read.family), "{wrong}");
@@ -349,7 +352,7 @@ fn what_is_written_over_a_superseded_row_while_its_overlap_ends_is_not_sealed() 
         let (behind, id) = (store.clone(), old.id());
         store.before_the_next_write(move || behind.change(id, *tamper));
         end_overlap(&bench, successor.id());
-        bench.assert_good(successor.expose_secret());
+        bench.enter_from_home(successor.expose_secret());
         let found = bench.tokens.block_on(bench.tokens.find(&ops(), id)).unwrap();
         assert_ne!(found.status(), Some(Status::Active), "{what}");
         if found.status() == Some(Status::Superseded) {

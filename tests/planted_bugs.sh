@@ -345,12 +345,12 @@ plant "lines that were revoked here are not revoked again" src/authority/move_in
     "_ = (line, reason);"
 plant "a token that was revoked alone ends what is good under its line" \
     src/authority/move_in/supersede.rs \
-    "issued.retain(|id| !known.good.contains(id));" \
-    "_ = known;"
+    "issued.retain(|id| !others.good.contains(id));" \
+    "_ = others;"
 plant "a token that only this host issued outlives the leak of its parent" \
     src/authority/move_in/supersede.rs \
-    "issued.retain(|id| !known.good.contains(id));" \
-    "issued.retain(|_| false); _ = known;"
+    "issued.retain(|id| !others.good.contains(id));" \
+    "issued.retain(|_| false); _ = others;"
 plant "what only this host rotated outlives the leak of its parent" \
     src/authority/move_in/supersede.rs \
     "if !self.end_rotated_here_alone(record, here, by, now).await? {" \
@@ -365,8 +365,8 @@ plant "what only this host issued outlives a rotation to less" \
     "let took_away = false && issue::is_less(new.access(), new.expires(), &[here], policy);"
 plant "a rotation with an overlap ends what only this host issued" \
     src/authority/move_in/supersede.rs \
-    "Ok(had_overlap && !took_away && is_current)" \
-    "Ok(had_overlap && !took_away && is_current && false)"
+    "Ok(had_overlap && !took_away)" \
+    "Ok(had_overlap && !took_away && false)"
 plant "an unknown successor spares what only this host issued" \
     src/authority/move_in/supersede.rs \
     "let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };" \
@@ -377,8 +377,8 @@ plant "what is issued while a token is superseded outlives it" \
     "if false && ends_issued && replaced == Replaced::Done {"
 plant "a rotation ends what the rest of the file calls good" \
     src/authority/move_in/supersede.rs \
-    "if !alone.is_empty() && !known.is_last {" \
-    "if false && !alone.is_empty() && !known.is_last {"
+    "if !alone.is_empty() && !others.is_last {" \
+    "if false && !alone.is_empty() && !others.is_last {"
 plant "a token that is in use there and was replaced here is not reported" \
     src/authority/move_in/carry.rs \
     "None if was_replaced(here) && !record.is_unused() => {" \
@@ -751,7 +751,7 @@ plant "an examination is told each time" src/authority/examine.rs \
 plant "the owner of a token that has ended is named" src/view.rs \
     "(status == Status::Active).then_some(view) }" \
     "Some(view) }"
-plant "ended tokens crowd out active ones" src/authority/examine.rs \
+plant "ended tokens crowd out active ones" src/authority/list.rs \
     "let has_ended = |token: &TokenView| token.status() != Some(Status::Active);" \
     "let has_ended = |_: &TokenView| false;"
 plant "a new address is told each time" src/usage_log.rs \

@@ -2,8 +2,6 @@
 
 #[path = "conformance/postgres.rs"]
 mod conformance;
-#[path = "common/by_reference.rs"]
-mod by_reference;
 #[path = "postgres/damage.rs"]
 mod damage;
 #[path = "postgres/dropped.rs"]

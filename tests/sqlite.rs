@@ -1,7 +1,5 @@
 //! What `SqliteStore` promises beyond the contract.
 
-#[path = "common/by_reference.rs"]
-mod by_reference;
 #[path = "sqlite/concurrent.rs"]
 mod concurrent;
 #[path = "sqlite/damage.rs"]

@@ -4,11 +4,11 @@
 mod common;
 
 use app_tokens::error::DenialReason;
-use app_tokens::record::{Digest, KeyId, LastUse, RecordParts, Revocation, Status};
+use app_tokens::record::{Digest, Expires, KeyId, LastUse, RecordParts, Revocation, Status};
 use app_tokens::store::{Filter, Page};
 use app_tokens::token::Token;
-use app_tokens::{Access, NewToken, Reason};
-use common::outside::{Outside, TAMPERINGS};
+use app_tokens::{IssuedToken, NewToken, Reason, Rotation, TokenId};
+use common::outside::{Outside, TAMPERINGS, new_token};
 use common::*;
 
 #[test]
@@ -21,8 +21,7 @@ fn an_untampered_row_from_outside_the_process_authenticates() {
 fn each_changed_field_denies_the_token_as_tampered_and_shows_it_so_in_the_list() {
     let store = Outside::new();
     let bench = bench_with_ring(store.clone(), two_keys(), policy());
-    let new = NewToken::new("alice", "My phone", Access::scopes(["files:read"]).unwrap());
-    let issued = bench.tokens.block_on(bench.tokens.issue(new)).unwrap();
+    let issued = bench.tokens.block_on(bench.tokens.issue(new_token())).unwrap();
     for (what, tamper) in TAMPERINGS {
         store.change(issued.id(), *tamper);
         let error =
@@ -34,7 +33,37 @@ fn each_changed_field_denies_the_token_as_tampered_and_shows_it_so_in_the_list()
             .unwrap();
         assert_eq!(page.tokens[0].status(), Some(Status::Tampered), "{what}");
         store.restore();
-        bench.assert_good(issued.expose_secret());
+        bench.enter_from_home(issued.expose_secret());
+    }
+}
+
+#[test]
+fn what_ties_a_token_to_its_line_or_to_its_parent_can_not_be_cut() {
+    type Cut<'t> = (&'static str, &'t IssuedToken, fn(&mut RecordParts));
+    let store = Outside::new();
+    let bench = bench_over(store.clone(), policy());
+    let tokens = &bench.tokens;
+    let old = tokens.block_on(tokens.issue(new_token())).unwrap();
+    let caller = bench.enter_from_home(old.expose_secret());
+    let child = NewToken::new("alice", "child", caller.access().clone());
+    let child = tokens.block_on(tokens.issue_under(&caller, child)).unwrap();
+    let rotation = Rotation::new().overlap(secs(60));
+    let new = tokens.block_on(tokens.rotate(&ops(), old.id(), rotation)).unwrap();
+    let cuts: [Cut<'_>; 7] = [
+        ("an overlap that ends later", &old, |parts| parts.expires = Expires::At(at(3600))),
+        ("an overlap that never ends", &old, |parts| parts.expires = Expires::Never),
+        ("no successor", &old, |parts| parts.successor = None),
+        ("another line", &old, |parts| parts.family = TokenId::from_u64(1).unwrap()),
+        ("a line of its own", &new, |parts| parts.family = parts.id),
+        ("no parent", &child, |parts| parts.derived_from = None),
+        ("another parent", &child, |parts| parts.derived_from = Some(parts.id)),
+    ];
+    for (what, token, cut) in cuts {
+        store.change(token.id(), cut);
+        let error = tokens.block_on(tokens.authenticate(token.expose_secret())).unwrap_err();
+        assert!(format!("{error:?}").contains("Tampered"), "{what}: {error:?}");
+        store.restore();
+        bench.enter_from_home(token.expose_secret());
     }
 }
 

@@ -5,6 +5,8 @@
 //! another prefix, clock or policy takes it in.
 
 mod common;
+#[path = "transfer/acting.rs"]
+mod acting;
 #[path = "transfer/again.rs"]
 mod again;
 #[path = "transfer/alone.rs"]
@@ -13,6 +15,8 @@ mod alone;
 mod large;
 #[path = "transfer/line.rs"]
 mod line;
+#[path = "transfer/meanwhile.rs"]
+mod meanwhile;
 #[path = "transfer/moved.rs"]
 mod moved;
 #[path = "transfer/narrowed.rs"]

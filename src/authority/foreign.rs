@@ -147,13 +147,13 @@ impl<S: TokenStore> TokenAuthority<S> {
             unclear_ended: None,
         };
         let mut matching = None;
-        for scheme in import.schemes() {
+        'schemes: for scheme in import.schemes() {
             for lookup in scheme.lookups(&presented) {
                 matching = deciding(matching, self.find_match(&mut search, scheme, &lookup).await?);
-            }
-            // From its second use on, a token costs what a token of ours does.
-            if matching.as_ref().is_some_and(Candidate::is_final) {
-                break;
+                // From its second use on, a token costs what a token of ours does.
+                if matching.as_ref().is_some_and(Candidate::is_final) {
+                    break 'schemes;
+                }
             }
         }
         let Search { slow, unclear, unclear_ended, .. } = search;

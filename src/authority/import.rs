@@ -5,7 +5,7 @@ use crate::attributes::Attributes;
 use crate::authority::issue::{New, unasked};
 use crate::error::{Failed, IssueError};
 use crate::event::{ChangeEvent, Event};
-use crate::import::{ForeignToken, Import, Imported, Places};
+use crate::import::{ForeignToken, Import, Imported};
 use crate::issue::allowed_today;
 use crate::key::SealingKey;
 use crate::record::{Actor, ImportMark, LastUse, RecordParts, Status, TokenRecord};
@@ -96,13 +96,6 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
         }
         Err(Failed::NoFreeId.into())
-    }
-
-    /// Returns what makes the ids of imported tokens.
-    pub(super) fn places(&self) -> Result<Places<'_>, Failed> {
-        let sealer = &self.engine.sealer;
-        let key = sealer.ring().import_key().ok_or(Failed::NoImportKey)?;
-        Ok(Places { key, realm: sealer.realm() })
     }
 
     /// Finds the first free place for a token, and its number, unless the token is there already.

@@ -52,6 +52,13 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(by_scheme.into_values().collect())
     }
 
+    /// Returns what makes the ids of imported tokens.
+    pub(super) fn places(&self) -> Result<Places<'_>, Failed> {
+        let sealer = &self.engine.sealer;
+        let key = sealer.ring().import_key().ok_or(Failed::NoImportKey)?;
+        Ok(Places { key, realm: sealer.realm() })
+    }
+
     /// Returns whether a live token was imported under another import key than the ring's.
     ///
     /// Not if the ring has none: then a foreign text fails, which nobody overlooks. An ended token

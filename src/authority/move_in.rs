@@ -24,7 +24,7 @@ use crate::text::{Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::transfer::{
-    Kept, Line, MoveInReport, MoveProgress, Source, TransferError, TransferFile,
+    KeptAsIs, Line, MoveInReport, MoveProgress, Source, TransferError, TransferFile,
 };
 
 /// How many rows are written at the same time. A store that commits in groups needs several.
@@ -38,12 +38,12 @@ type RevokedLine = (Owner, TokenId, Reason);
 
 /// What the file says of other rows.
 #[derive(Clone, Copy)]
-struct Known<'k> {
+struct OtherRows<'r> {
     /// What the source revoked of the rows that are written at the same time. At last, what is
     /// revoked here as it is there.
-    revoked: &'k HashSet<TokenId>,
+    revoked: &'r HashSet<TokenId>,
     /// What was issued under a line, and is good at the source.
-    good: &'k HashSet<TokenId>,
+    good: &'r HashSet<TokenId>,
     /// Whether the whole file was read. Only then is `good` complete.
     is_last: bool,
 }
@@ -58,7 +58,7 @@ enum Outcome {
     RevokedHere(RevokedLine),
     RevokedNow,
     SupersededNow,
-    Kept(Kept),
+    Kept(KeptAsIs),
     /// Other rows of the file decide.
     Later,
 }
@@ -117,8 +117,8 @@ impl<S: TokenStore> TokenAuthority<S> {
                 rows.iter().partition(|record| record.revocation().is_some());
             good_there.extend(good.into_iter().filter(is_derived).map(TokenRecord::id));
             let revoked = revoked.into_iter().map(TokenRecord::id).collect();
-            let known = Known { revoked: &revoked, good: &good_there, is_last: false };
-            let taking_in = rows.iter().map(|record| self.take_in(record, known, &by)).collect();
+            let others = OtherRows { revoked: &revoked, good: &good_there, is_last: false };
+            let taking_in = rows.iter().map(|record| self.take_in(record, others, &by)).collect();
             let outcomes = all(taking_in).await;
             for (record, outcome) in rows.into_iter().zip(outcomes) {
                 at.done += 1;
@@ -137,8 +137,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         // What the source revoked comes first: new rows ask whether their line was revoked there.
         later.sort_by_key(|record| record.revocation().is_none());
         for record in later {
-            let known = Known { revoked: &revoked_there, good: &good_there, is_last: true };
-            let outcome = self.take_in(&record, known, &by).await?;
+            let others = OtherRows { revoked: &revoked_there, good: &good_there, is_last: true };
+            let outcome = self.take_in(&record, others, &by).await?;
             if is_revoked_there(&record, &outcome) {
                 revoked_there.insert(record.id());
             }
@@ -172,7 +172,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     async fn take_in(
         &self,
         record: &TokenRecord,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
     ) -> Result<Outcome, Failed> {
         let now = self.now();
@@ -182,19 +182,19 @@ impl<S: TokenStore> TokenAuthority<S> {
                 there = self.store.find(record.id()).await?;
             }
             if there.is_none() {
-                if let Some(outcome) = self.insert_new(record, known, by, now).await? {
+                if let Some(outcome) = self.insert_new(record, others, by, now).await? {
                     return Ok(outcome);
                 }
                 there = self.store.find(record.id()).await?;
             }
             // Gone if it was purged or forgotten in between.
             let Some(there) = there else { continue };
-            let carried = self.carry_over(record, there, known, by, now).await?;
+            let carried = self.carry_over(record, there, others, by, now).await?;
             if let Some(outcome) = carried {
                 return Ok(outcome);
             }
         }
-        Ok(Outcome::Kept(Kept::Changing))
+        Ok(Outcome::Kept(KeptAsIs::Changing))
     }
 
     /// Inserts a row; `None` if its id is taken, or if its line changed meanwhile.
@@ -205,14 +205,14 @@ impl<S: TokenStore> TokenAuthority<S> {
     async fn insert_new(
         &self,
         record: &TokenRecord,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
         let none = HashSet::new();
-        let revoked_there = if known.is_last { known.revoked } else { &none };
+        let revoked_there = if others.is_last { others.revoked } else { &none };
         let line = self.line_here(record, revoked_there, by, now).await?;
-        if line.revocation.is_some() && !known.is_last {
+        if line.revocation.is_some() && !others.is_last {
             return Ok(Some(Outcome::Later));
         }
         let has_living = line.living.is_some();
@@ -236,7 +236,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 // The rest of the line may have come in since, and been revoked. What this run
                 // itself revokes beside this row does not count.
                 if !has_living {
-                    let line = self.line_here(record, known.revoked, by, now).await?;
+                    let line = self.line_here(record, others.revoked, by, now).await?;
                     if let Some(Revocation { reason, .. }) = line.revocation {
                         self.revoke_by(by.clone(), &Filter::of_id(record.id()), reason).await?;
                     }

@@ -158,10 +158,17 @@ fn a_pipe_and_a_link_to_nowhere_are_refused() {
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let nowhere = folder.path().join("nowhere");
     std::os::unix::fs::symlink(&nowhere, &link).unwrap();
-    for path in [&pipe, &link] {
-        for loaded in [KeyRing::load(path), KeyRing::load_or_create(path)] {
-            assert!(matches!(loaded, Err(KeyRingError::File { .. })));
-        }
+    // Writes whenever the pipe is opened, so that a load that opens it ends.
+    let mut writer = std::process::Command::new("sh")
+        .args(["-c", "while :; do echo x >\"$0\"; done"])
+        .arg(&pipe)
+        .spawn()
+        .unwrap();
+    let loaded = [&pipe, &link].map(|path| [KeyRing::load(path), KeyRing::load_or_create(path)]);
+    writer.kill().unwrap();
+    writer.wait().unwrap();
+    for loaded in loaded.into_iter().flatten() {
+        assert!(matches!(loaded, Err(KeyRingError::File { .. })), "{loaded:?}");
     }
     assert!(!nowhere.exists(), "nothing was made");
     drop(KeyRing::load_or_create(&nowhere).unwrap());

@@ -122,7 +122,7 @@ pub struct MoveInReport {
     /// The tokens that were here already, and were superseded now: the source had rotated them.
     pub superseded_now: Vec<TokenId>,
     /// The tokens that stayed as they are although the file says something else, and why.
-    pub kept: Vec<(TokenId, Kept)>,
+    pub kept: Vec<(TokenId, KeptAsIs)>,
     /// The tokens that the source could not write into the file, and why.
     pub left: Vec<(TokenId, LeftBehind)>,
 }
@@ -138,14 +138,14 @@ impl MoveInReport {
 /// Why a token that was here already does not become what the file says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
-pub enum Kept {
+pub enum KeptAsIs {
     /// Another token has this id: its secret or its owner is another.
     OtherToken,
     /// Its row here is damaged.
     Damaged,
     /// Its row here is not as the engine wrote it for this realm.
     Tampered,
-    /// It was rotated on both hosts.
+    /// Its line was rotated on both hosts, to different tokens. One of them may be a thief's.
     RotatedOnBoth,
     /// It may do more here than in the file, or ends later here.
     MayDoMore,
@@ -153,40 +153,40 @@ pub enum Kept {
     Changing,
 }
 
-impl Kept {
+impl KeptAsIs {
     /// Returns the reason in lower case with underscores: `other_token`, `may_do_more` and so on.
     pub fn as_str(self) -> &'static str {
         match self {
-            Kept::OtherToken => "other_token",
-            Kept::Damaged => "damaged",
-            Kept::Tampered => "tampered",
-            Kept::RotatedOnBoth => "rotated_on_both",
-            Kept::MayDoMore => "may_do_more",
-            Kept::Changing => "changing",
+            KeptAsIs::OtherToken => "other_token",
+            KeptAsIs::Damaged => "damaged",
+            KeptAsIs::Tampered => "tampered",
+            KeptAsIs::RotatedOnBoth => "rotated_on_both",
+            KeptAsIs::MayDoMore => "may_do_more",
+            KeptAsIs::Changing => "changing",
         }
     }
 }
 
-impl fmt::Display for Kept {
+impl fmt::Display for KeptAsIs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Kept::OtherToken => {
+            KeptAsIs::OtherToken => {
                 "another token has this id here, so this one can't be moved; issue it anew"
             }
-            Kept::Damaged => "its row here is damaged; forget it here, and import again",
-            Kept::Tampered => {
+            KeptAsIs::Damaged => "its row here is damaged; forget it here, and import again",
+            KeptAsIs::Tampered => {
                 "its row here is not as it was written for this realm; \
                  find out who altered it, and revoke it"
             }
-            Kept::RotatedOnBoth => {
-                "it was rotated on both hosts, so its line has two current tokens; \
-                 revoke the one that is not in use"
+            KeptAsIs::RotatedOnBoth => {
+                "its line was rotated on both hosts, to different tokens; \
+                 revoke it here, which ends all of them, and issue a new token"
             }
-            Kept::MayDoMore => {
+            KeptAsIs::MayDoMore => {
                 "it may do more here than in the file, or ends later here; \
                  narrow or revoke it here unless that is wanted"
             }
-            Kept::Changing => "other calls kept changing it; import again",
+            KeptAsIs::Changing => "other calls kept changing it; import again",
         })
     }
 }

@@ -67,6 +67,18 @@ fn leaked_tokens_are_revoked_with_their_derived_and_a_wrong_secret_revokes_nothi
 }
 
 #[test]
+fn a_wrong_secret_in_front_of_the_right_one_spares_no_token() {
+    let bench = bench(policy());
+    let leaked = bench.issue("alice");
+    let guess = same_id_other_secret(leaked.expose_secret());
+    let text = format!("{guess} {}", leaked.expose_secret());
+    let report = bench.tokens.block_on(bench.tokens.revoke_leaked(&operator("scanner"), &text));
+    let right = [(leaked.id(), LeakOutcome::NoToken), (leaked.id(), LeakOutcome::Revoked)];
+    assert_eq!(outcomes(&report.unwrap().leaks), right);
+    bench.assert_denied(leaked.expose_secret(), DenialReason::Revoked);
+}
+
+#[test]
 fn what_a_thief_issued_under_a_token_ends_with_its_leak_also_long_after_its_rotation() {
     let bench = bench(policy().with_max_overlap(secs(100)));
     let stolen = bench.issue("alice");

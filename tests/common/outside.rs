@@ -2,6 +2,7 @@
 //! rows, and another caller can act just before or after a call of the engine's.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
 use app_tokens::access::Resource;
@@ -10,11 +11,13 @@ use app_tokens::store::{
     DamagedRow, Filter, Insert, Inserted, MemoryStore, Page, Purge, Replace, Replaced, Row,
     RuntimeFree, StoreError, Supersede, Superseded, TokenStore,
 };
-use app_tokens::{Access, Label, Operator, Owner, Timestamp, TokenId};
+use app_tokens::{
+    Access, Attributes, Caller, Label, NewToken, Operator, Origin, Owner, Timestamp, TokenId,
+};
 
 use support::rows::insert;
 
-use super::{at, ready};
+use super::{Bench, any, at, ready};
 
 #[derive(Clone)]
 pub struct Outside {
@@ -180,26 +183,66 @@ impl TokenStore for Outside {
 
 impl RuntimeFree for Outside {}
 
+/// Returns a token to tamper with: it has networks and attributes.
+pub fn new_token() -> NewToken {
+    let access = bound(Access::scopes(["files:read"]).unwrap());
+    let attributes = Attributes::new().with("device", "phone").unwrap();
+    NewToken::new("alice", "My phone", access).attributes(attributes)
+}
+
+/// Binds an access to the networks of [`new_token`].
+pub fn bound(access: Access) -> Access {
+    in_networks(access, &["10.0.0.0/8", "192.0.2.0/24"])
+}
+
+pub fn in_networks(access: Access, networks: &[&str]) -> Access {
+    access.from_networks(networks.iter().map(|text| text.parse().unwrap())).unwrap()
+}
+
+impl Bench<Outside> {
+    /// Authenticates from one of the networks of [`new_token`].
+    #[track_caller]
+    pub fn enter_from_home(&self, text: &str) -> Caller {
+        let home = Origin::from(IpAddr::from([10, 1, 2, 3]));
+        any(self.tokens.block_on(self.tokens.authenticate_from(text, home)).unwrap())
+    }
+}
+
 pub type Tampering = (&'static str, fn(&mut RecordParts));
 
-/// Every sealed field, changed in the way that would help an attacker most.
+/// Every sealed field of [`new_token`], changed in the way that would help an attacker most.
 pub const TAMPERINGS: &[Tampering] = &[
     ("owner", |parts| parts.owner = Owner::new("root").unwrap()),
     ("owner's case", |parts| parts.owner = Owner::new("Alice").unwrap()),
     ("label", |parts| parts.label = Label::new("Backup").unwrap()),
-    ("scopes to all", |parts| parts.access = Access::full()),
+    ("scopes to all", |parts| parts.access = bound(Access::full())),
     ("scopes to more", |parts| {
-        parts.access = Access::scopes(["files:read", "files:write"]).unwrap();
+        parts.access = bound(Access::scopes(["files:read", "files:write"]).unwrap());
     }),
-    ("scopes to none", |parts| parts.access = Access::scopes([""; 0]).unwrap()),
+    ("scopes to none", |parts| parts.access = bound(Access::scopes([""; 0]).unwrap())),
     ("resources", |parts| {
         parts.access = parts.access.clone().on([Resource::prefix("a").unwrap()]).unwrap();
     }),
-    ("networks", |parts| {
-        let networks = ["0.0.0.0/0", "::/0"].map(|text| text.parse().unwrap());
-        parts.access = parts.access.clone().from_networks(networks).unwrap();
+    ("networks to all", |parts| parts.access = Access::scopes(["files:read"]).unwrap()),
+    ("networks to more", |parts| {
+        parts.access = in_networks(parts.access.clone(), &["0.0.0.0/0", "::/0"]);
     }),
-    ("an attribute", |parts| parts.attributes = parts.attributes.clone().with("a", "b").unwrap()),
+    ("networks to a wider one", |parts| {
+        parts.access = in_networks(parts.access.clone(), &["10.0.0.0/7", "192.0.2.0/24"]);
+    }),
+    ("networks to one", |parts| {
+        parts.access = in_networks(parts.access.clone(), &["10.0.0.0/8"]);
+    }),
+    ("one attribute more", |parts| {
+        parts.attributes = parts.attributes.clone().with("a", "b").unwrap();
+    }),
+    ("an attribute's value", |parts| {
+        parts.attributes = Attributes::new().with("device", "server").unwrap();
+    }),
+    ("an attribute's key", |parts| {
+        parts.attributes = Attributes::new().with("admin", "phone").unwrap();
+    }),
+    ("no attributes", |parts| parts.attributes = Attributes::new()),
     ("issued by", |parts| parts.issued_by = Some(Operator::new("root").unwrap())),
     ("created at", |parts| parts.created_at = at(1)),
     ("expires later", |parts| parts.expires = Expires::At(at(1 << 31))),

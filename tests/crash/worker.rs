@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -18,6 +18,10 @@ use support::chance::Chance;
 
 use super::common::{operator, policy, two_keys, two_keys_turned};
 
+/// An address from which every token may be used, and one from which a narrowed token may not.
+pub(crate) const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+pub(crate) const AWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8));
+
 /// How many threads act, each for an owner of its own.
 const WORKERS: usize = 4;
 
@@ -26,6 +30,8 @@ const WORKERS: usize = 4;
 pub(crate) enum Mark {
     /// It must authenticate.
     Good = b'+' as isize,
+    /// It must authenticate, but from [`HOME`] only.
+    AtHome = b'@' as isize,
     /// It must be denied.
     Dead = b'-' as isize,
     /// It is being rotated: exactly one of it and its successor is good.
@@ -37,8 +43,8 @@ pub(crate) enum Mark {
 }
 
 impl Mark {
-    pub(crate) const ALL: [Mark; 5] =
-        [Mark::Good, Mark::Dead, Mark::Rotating, Mark::Overlapping, Mark::Ending];
+    pub(crate) const ALL: [Mark; 6] =
+        [Mark::Good, Mark::AtHome, Mark::Dead, Mark::Rotating, Mark::Overlapping, Mark::Ending];
 
     pub(crate) fn read(line: &str) -> Option<(Mark, &str)> {
         let (mark, text) = line.split_at_checked(1)?;
@@ -114,6 +120,15 @@ fn authority_turned<S: RuntimeFree + Clone>(store: &S) -> TokenAuthority<S> {
     TokenAuthority::new(store.clone(), two_keys_turned(), policy())
 }
 
+/// Returns the attributes that every token has.
+pub(crate) fn attributes() -> Attributes {
+    Attributes::new().with("device", "phone").unwrap()
+}
+
+fn from_network(network: &str) -> Access {
+    Access::full().from_networks([network.parse().unwrap()]).unwrap()
+}
+
 fn owner(round: u64, worker: usize) -> Owner {
     Owner::new(format!("{round}-{worker}")).unwrap()
 }
@@ -138,11 +153,17 @@ struct Worker<'w, S, W> {
 struct Held {
     token: IssuedToken,
     under: Vec<IssuedToken>,
+    /// [`Mark::Good`] or [`Mark::AtHome`].
+    mark: Mark,
 }
 
 impl Held {
     fn texts(&self) -> impl Iterator<Item = &str> {
         [&self.token].into_iter().chain(&self.under).map(IssuedToken::expose_secret)
+    }
+
+    fn texts_under(&self) -> impl Iterator<Item = &str> {
+        self.under.iter().map(IssuedToken::expose_secret)
     }
 }
 
@@ -154,34 +175,34 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
         if place >= self.good.len() {
             return self.issue();
         }
-        match self.chance.below(6) {
-            0 => self.issue_under(place),
-            1 => self.revoke(place),
-            2 | 3 => self.rotate_with_an_overlap(place),
+        match self.chance.below(9) {
+            0 | 1 => self.issue_under(place),
+            2 => self.revoke(place),
+            3 | 4 => self.rotate_with_an_overlap(place),
+            5 | 6 => self.narrow(place),
             _ => self.rotate(place),
         }
     }
 
     fn issue(&mut self) -> Acted {
-        let access = Access::full().from_networks(["192.0.2.0/24".parse()?])?;
-        let attributes = Attributes::new().with("device", "phone")?;
-        let new = NewToken::new(self.owner.as_str(), "phone", access).attributes(attributes);
+        let access = from_network("192.0.2.0/24");
+        let new = NewToken::new(self.owner.as_str(), "phone", access).attributes(attributes());
         let token = self.tokens.block_on(self.tokens.issue(new))?;
         self.voice.say(Mark::Good, token.expose_secret());
-        self.good.push(Held { token, under: Vec::new() });
+        self.good.push(Held { token, under: Vec::new(), mark: Mark::Good });
         Ok(())
     }
 
     fn issue_under(&mut self, place: usize) -> Acted {
         let parent = &mut self.good[place];
-        let origin = Origin::from(IpAddr::from([192, 0, 2, 7]));
+        let origin = Origin::from(HOME);
         let text = parent.token.expose_secret();
         let caller = self.tokens.block_on(self.tokens.authenticate_from(text, origin))?;
         let caller = caller.require(Requirement::ANY_VALID_TOKEN)?;
         let new = NewToken::new(self.owner.as_str(), "under", caller.access().clone());
         match self.tokens.block_on(self.tokens.issue_under(&caller, new)) {
             Ok(token) => {
-                self.voice.say(Mark::Good, token.expose_secret());
+                self.voice.say(parent.mark, token.expose_secret());
                 parent.under.push(token);
                 Ok(())
             }
@@ -204,19 +225,18 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
     fn rotate(&mut self, place: usize) -> Acted {
         let held = &mut self.good[place];
         self.voice.say(Mark::Rotating, held.token.expose_secret());
-        let under = held.under.iter().map(IssuedToken::expose_secret);
-        under.clone().for_each(|text| self.voice.say(Mark::Ending, text));
+        held.texts_under().for_each(|text| self.voice.say(Mark::Ending, text));
         let by = &self.owner;
         match self.tokens.block_on(self.tokens.rotate(by, held.token.id(), Rotation::new())) {
             Ok(token) => {
                 held.texts().for_each(|text| self.voice.say(Mark::Dead, text));
-                self.voice.say(Mark::Good, token.expose_secret());
-                *held = Held { token, under: Vec::new() };
+                self.voice.say(held.mark, token.expose_secret());
+                *held = Held { token, under: Vec::new(), mark: held.mark };
                 Ok(())
             }
             // It was resealed meanwhile: nothing has changed.
             Err(ChangeError::Conflict) => {
-                held.texts().for_each(|text| self.voice.say(Mark::Good, text));
+                held.texts().for_each(|text| self.voice.say(held.mark, text));
                 Ok(())
             }
             Err(error) => Err(error.into()),
@@ -245,7 +265,34 @@ impl<S: RuntimeFree + Clone, W: Write> Worker<'_, S, W> {
             Err(ChangeError::Conflict) => {}
             Err(error) => return Err(error.into()),
         }
-        self.voice.say(Mark::Good, held.token.expose_secret());
+        self.voice.say(held.mark, held.token.expose_secret());
         Ok(())
+    }
+
+    /// Narrows a token to [`HOME`], which revokes what was issued under it. One that was narrowed
+    /// before is revoked, so that there are others to narrow.
+    fn narrow(&mut self, place: usize) -> Acted {
+        if self.good[place].mark == Mark::AtHome {
+            return self.revoke(place);
+        }
+        let held = &mut self.good[place];
+        held.texts_under().for_each(|text| self.voice.say(Mark::Ending, text));
+        let home = from_network(&format!("{HOME}/32"));
+        let (tokens, by) = (&self.tokens, &self.owner);
+        match tokens.block_on(tokens.narrow(by, held.token.id(), home)) {
+            Ok(_) => {
+                held.texts_under().for_each(|text| self.voice.say(Mark::Dead, text));
+                held.under.clear();
+                held.mark = Mark::AtHome;
+                self.voice.say(held.mark, held.token.expose_secret());
+                Ok(())
+            }
+            // It was resealed meanwhile: nothing has changed.
+            Err(ChangeError::Conflict) => {
+                held.texts_under().for_each(|text| self.voice.say(held.mark, text));
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 }

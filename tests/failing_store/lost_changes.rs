@@ -3,13 +3,16 @@
 use std::pin::Pin;
 use std::task::Poll;
 
-use app_tokens::error::{ChangeError, DenialReason, ManageError};
+use app_tokens::error::{ChangeError, DenialReason, ManageError, Missing};
 use app_tokens::record::KeyId;
 use app_tokens::store::Certainty;
 use app_tokens::{Access, KeyRing, NewToken, Owner, Reason, Reuse, Rotation, TokenId};
 
 use super::common::*;
-use super::{Fault, Faulty, certainty, failed, faulty, poll_once, rotate};
+use super::{
+    Fault, Faulty, attributes, certainty, enter, failed, faulty, from_network, issue_bound,
+    poll_once, rotate,
+};
 
 #[test]
 fn a_change_with_a_lost_answer_is_made_or_reported_as_unknown() {
@@ -38,6 +41,42 @@ fn a_change_with_a_lost_answer_is_made_or_reported_as_unknown() {
     assert_eq!(label(), "c");
     assert_eq!(rename("c", &[]), None, "and can be asked again");
     bench.assert_good(issued.expose_secret());
+}
+
+#[test]
+fn a_narrowing_to_networks_with_a_lost_answer_holds_or_is_not_said_to_hold() {
+    for lost in [
+        &[Fault::DoneUnknown][..],
+        &[Fault::LostUnknown],
+        &[Fault::Late],
+        &[Fault::NotDone],
+        &[Fault::DoneUnknown, Fault::NotDone],
+        &[Fault::LostUnknown, Fault::NotDone],
+    ] {
+        let (store, bench) = faulty();
+        let issued = issue_bound(&bench);
+        let tokens = &bench.tokens;
+        let less = from_network("10.0.2.0/24");
+        let narrow = || tokens.block_on(tokens.narrow(&ops(), issued.id(), less.clone()));
+        // The look-ups of the token and of its line succeed.
+        store.script(&[&[Fault::None; 2], lost].concat());
+        let answer = narrow();
+        store.script(&[]);
+        let is_narrowed = enter(&bench, &issued, [10, 9, 9, 9]).is_err();
+        match answer {
+            Ok(view) => assert!(is_narrowed && *view.access() == less, "{lost:?}"),
+            Err(ChangeError::Failed(failed)) => {
+                let not_done = lost == [Fault::NotDone];
+                assert_eq!(certainty(&failed) == Certainty::NotDone, not_done, "{lost:?}");
+                assert!(!not_done || !is_narrowed, "{lost:?}");
+            }
+            Err(other) => panic!("{lost:?}: {other:?}"),
+        }
+        assert_eq!(narrow().unwrap().access(), &less, "it can be asked for again");
+        assert_eq!(enter(&bench, &issued, [10, 9, 9, 9]).unwrap_err().missing(), Missing::Network);
+        let caller = enter(&bench, &issued, [10, 0, 2, 3]).unwrap();
+        assert_eq!((caller.access(), caller.attributes()), (&less, &attributes()), "{lost:?}");
+    }
 }
 
 #[test]

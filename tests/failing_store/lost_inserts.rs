@@ -1,14 +1,12 @@
 //! Answers of inserts that are lost: a token is stored once or not at all, and shown only if it is
 //! stored.
 
-use std::net::IpAddr;
-
 use app_tokens::error::{ChangeError, DenialReason, IssueError};
 use app_tokens::store::Certainty;
-use app_tokens::{Access, Attributes, NewToken, Reason};
+use app_tokens::{Access, NewToken, Reason};
 
 use super::common::*;
-use super::{Fault, certainty, faulty, rotate, ways_in};
+use super::{Fault, assert_bound, bound, certainty, faulty, issue_bound, rotate, ways_in};
 
 #[test]
 fn an_insert_that_was_not_done_issues_nothing() {
@@ -34,16 +32,8 @@ fn a_lost_answer_is_looked_up_and_there_is_never_a_second_token() {
     ] {
         let (store, bench) = faulty();
         store.script(lost);
-        let access = Access::full().from_networks(["10.0.0.0/8".parse().unwrap()]).unwrap();
-        let attributes = Attributes::new().with("device", "NAS").unwrap();
-        let new = NewToken::new("alice", "x", access.clone()).attributes(attributes.clone());
-        match bench.tokens.block_on(bench.tokens.issue(new)) {
-            Ok(issued) => {
-                let inside = IpAddr::from([10, 0, 0, 1]);
-                let entered = bench.tokens.authenticate_from(issued.expose_secret(), inside);
-                let caller = any(bench.tokens.block_on(entered).unwrap());
-                assert_eq!((caller.access(), caller.attributes()), (&access, &attributes));
-            }
+        match bench.tokens.block_on(bench.tokens.issue(bound())) {
+            Ok(issued) => assert_bound(&bench, &issued),
             Err(IssueError::Failed(failed)) => assert_eq!(certainty(&failed), Certainty::Unknown),
             Err(other) => panic!("{lost:?}: {other:?}"),
         }
@@ -92,7 +82,7 @@ const LOST_INSERTS: &[&[Fault]] = &[
 fn a_rotation_with_a_lost_answer_leaves_one_good_token_and_shows_none_that_is_not_stored() {
     for lost in LOST_INSERTS {
         let (store, bench) = faulty();
-        let old = bench.issue("alice");
+        let old = issue_bound(&bench);
         // The look-up of the old token succeeds.
         store.script(&[&[Fault::None], *lost].concat());
         let answer = rotate(&bench, &old, 0);
@@ -101,14 +91,14 @@ fn a_rotation_with_a_lost_answer_leaves_one_good_token_and_shows_none_that_is_no
         assert_eq!(ways.len(), 1, "{lost:?}");
         match answer {
             Ok(new) => {
-                bench.assert_good(new.expose_secret());
+                assert_bound(&bench, &new);
                 bench.assert_denied(old.expose_secret(), DenialReason::Superseded);
             }
             Err(ChangeError::Failed(failed)) => {
                 let not_done = **lost == [Fault::NotDone];
                 assert_eq!(certainty(&failed) == Certainty::NotDone, not_done, "{lost:?}");
                 if not_done {
-                    bench.assert_good(old.expose_secret());
+                    assert_bound(&bench, &old);
                 }
             }
             Err(other) => panic!("{lost:?}: {other:?}"),

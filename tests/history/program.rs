@@ -1,7 +1,8 @@
 //! What the threads of a history do and are answered, and how it is drawn.
 
+use app_tokens::access::Selection;
 use app_tokens::error::DenialReason;
-use app_tokens::{Access, Timestamp, TokenId, TokenView};
+use app_tokens::{Access, Attributes, Timestamp, TokenId, TokenView};
 
 use super::draw::Draw;
 
@@ -10,11 +11,26 @@ pub(crate) const HOUR: i64 = 3600;
 pub(crate) const DAY: i64 = 24 * HOUR;
 pub(crate) const OWNERS: [&str; 2] = ["alice", "bob"];
 const LABELS: [&str; 4] = ["Phone", "Backup", "NAS", "Mail"];
-pub(crate) const SCOPES: [Scopes; 4] = [&["r", "w", "x"], &["r", "w"], &["r"], &["w"]];
+const SCOPES: [Names; 4] = [&["r", "w", "x"], &["r", "w"], &["r"], &["w"]];
+const NETWORKS: [Option<Names>; 4] =
+    [None, Some(&["10.0.0.0/8"]), Some(&["10.0.2.0/24"]), Some(&["10.0.2.0/24", "192.0.2.0/24"])];
+/// An address in all of the networks.
+pub(crate) const HOME: Place = Some("10.0.2.3");
+pub(crate) const PLACES: [Place; 4] = [HOME, Some("10.9.9.9"), Some("192.0.2.1"), None];
 /// Some ends that the clock reaches, the default one, and later ones.
 const ENDS: [i64; 6] = [5, 5, 200, 50 * DAY, 100 * DAY, 200 * DAY];
 
-pub(crate) type Scopes = &'static [&'static str];
+type Names = &'static [&'static str];
+
+/// The address of a client, if it is known.
+pub(crate) type Place = Option<&'static str>;
+
+/// What a token may do, and from which networks; `None` is from anywhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grant {
+    scopes: Names,
+    networks: Option<Names>,
+}
 
 /// The policy, and what else all threads share. Times are seconds.
 #[derive(Clone, Debug)]
@@ -69,10 +85,11 @@ pub(crate) enum Deed<Token = TokenId> {
     IssueUnder {
         token: Token,
         label: &'static str,
-        scopes: Scopes,
+        grant: Grant,
     },
     Authenticate {
         token: Token,
+        from: Place,
     },
     Change {
         token: Token,
@@ -120,14 +137,14 @@ pub(crate) enum Deed<Token = TokenId> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change {
     Rename(&'static str),
-    Narrow(Scopes),
+    Narrow(Grant),
     Extend(i64),
 }
 
 /// What a rotation asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Turn {
-    pub(crate) scopes: Option<Scopes>,
+    pub(crate) grant: Option<Grant>,
     pub(crate) end: Option<i64>,
     pub(crate) overlap: Option<i64>,
 }
@@ -148,8 +165,8 @@ pub(crate) type Answer = Result<Shown, Refusal>;
 #[derive(Clone, Debug)]
 pub(crate) enum Shown {
     Nothing,
-    /// What an authenticated token may do.
-    Access(Access),
+    /// What an authenticated token may do, and what the host knows of it.
+    LetIn(Access, Attributes),
     Tokens(Vec<TokenView>),
     /// How many overlaps were ended.
     Overlaps(u64),
@@ -159,6 +176,8 @@ pub(crate) enum Shown {
 pub(crate) enum Refusal {
     /// The token is dead.
     Ended(DenialReason),
+    /// The client is outside the token's networks.
+    Outside,
     Conflict,
     Rotated,
     /// A superseded token of the line lives.
@@ -202,8 +221,42 @@ impl Event {
     }
 }
 
-pub(crate) fn access(scopes: Scopes) -> Access {
-    Access::scopes(scopes.iter().copied()).unwrap()
+impl Grant {
+    pub(crate) const WIDEST: Grant = Grant { scopes: SCOPES[0], networks: NETWORKS[0] };
+
+    pub(crate) fn all() -> impl Iterator<Item = Grant> {
+        let with = |scopes| NETWORKS.into_iter().map(move |networks| Grant { scopes, networks });
+        SCOPES.into_iter().flat_map(with)
+    }
+
+    pub(crate) fn access(self) -> Access {
+        let access = Access::scopes(self.scopes.iter().copied()).unwrap();
+        match self.networks {
+            Some(networks) => {
+                access.from_networks(networks.iter().map(|text| text.parse().unwrap())).unwrap()
+            }
+            None => access,
+        }
+    }
+}
+
+/// Whether a token with this access may be used from a place. Told by a table, and not by the
+/// engine's own rule.
+pub(crate) fn covers(access: &Access, place: Place) -> bool {
+    let Selection::Only(networks) = access.granted_networks() else {
+        return true;
+    };
+    networks.iter().any(|network| match (network.to_string().as_str(), place) {
+        ("10.0.0.0/8", Some(address)) => ["10.0.2.3", "10.9.9.9"].contains(&address),
+        ("10.0.2.0/24", Some(address)) => address == "10.0.2.3",
+        ("192.0.2.0/24", Some(address)) => address == "192.0.2.1",
+        _ => false,
+    })
+}
+
+/// Returns what the host notes of a token that it issues with this label.
+pub(crate) fn attributes(label: &str) -> Attributes {
+    Attributes::new().with("first_label", label).unwrap()
 }
 
 /// Returns the second at which a token ends.
@@ -244,7 +297,7 @@ impl Draw {
         let token = if self.once_in(4) { self.below(20) } else { self.below(4) };
         match self.below(116) {
             0..6 => Deed::Issue { owner: self.of(&OWNERS), label: self.of(&LABELS) },
-            6..14 => Deed::IssueUnder { token, label: self.of(&LABELS), scopes: SCOPES[0] },
+            6..14 => Deed::IssueUnder { token, label: self.of(&LABELS), grant: Grant::WIDEST },
             14..32 => Deed::Change { token, change: self.change() },
             32..48 => Deed::Rotate { token, turn: self.turn() },
             48..53 => Deed::Flush,
@@ -267,21 +320,31 @@ impl Draw {
                 _ => Deed::Forget { token, reach: Reach::All },
             },
             88..94 => Deed::EndOverlap { token },
-            _ => Deed::Authenticate { token },
+            _ => Deed::Authenticate { token, from: self.place() },
         }
     }
 
     fn change(&mut self) -> Change {
         match self.below(3) {
             0 => Change::Rename(self.of(&LABELS)),
-            1 => Change::Narrow(self.of(&SCOPES)),
+            1 => Change::Narrow(self.grant()),
             _ => Change::Extend(BEGINNING + self.of(&ENDS)),
         }
     }
 
+    fn grant(&mut self) -> Grant {
+        let is_bound = self.once_in(3);
+        let networks = if is_bound { self.of(&NETWORKS) } else { None };
+        Grant { scopes: self.of(&SCOPES), networks }
+    }
+
+    fn place(&mut self) -> Place {
+        if self.once_in(2) { HOME } else { self.of(&PLACES) }
+    }
+
     fn turn(&mut self) -> Turn {
         Turn {
-            scopes: self.once_in(4).then(|| self.of(&SCOPES)),
+            grant: self.once_in(4).then(|| self.grant()),
             end: self.once_in(4).then(|| BEGINNING + self.of(&ENDS)),
             overlap: self.of(&[None, Some(0), Some(10), Some(240)]),
         }

@@ -1,7 +1,8 @@
 //! The engine's errors as the refusals of a history.
 
 use app_tokens::error::{
-    AuthError, ChangeError, DenialReason, Failed, IssueError, LifeError, ManageError,
+    AuthError, ChangeError, DenialReason, Failed, Forbidden, IssueError, LifeError, ManageError,
+    Missing,
 };
 use app_tokens::record::Status;
 
@@ -31,6 +32,15 @@ impl From<AuthError> for Refusal {
         match error {
             AuthError::Denied(denied) => Refusal::Ended(denied.reason()),
             other => Refusal::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<Forbidden> for Refusal {
+    fn from(forbidden: Forbidden) -> Refusal {
+        match forbidden.missing() {
+            Missing::Network => Refusal::Outside,
+            other => Refusal::Failed(format!("{other:?}")),
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use app_tokens::error::DenialReason::{self, Superseded};
 use app_tokens::{Access, TokenId, TokenView};
 
-use super::program::{Change, Deed, Event, History, Refusal, Span, access, end_of};
+use super::program::{Change, Deed, Event, History, Refusal, Span, end_of};
 
 #[path = "rules/answers.rs"]
 mod answers;
@@ -27,6 +27,8 @@ pub(crate) const ONE_WAY_IN: &str = "a family has one token without a successor"
 pub(crate) const USED_STAYS: &str = "a successor that was used is not replaced";
 pub(crate) const CHANGES_STAY: &str = "a change is not lost";
 pub(crate) const WITHIN_ANOTHER: &str = "a token has no more than the one that it came from";
+pub(crate) const NETWORKS: &str = "a token is used from its networks only, as they are then";
+pub(crate) const ATTRIBUTES_STAY: &str = "the host's facts stay as the line was issued with them";
 pub(crate) const LINE_STAYS_SHUT: &str =
     "no token of a line is good after a revoke of any of them, whatever rotation was in flight";
 pub(crate) const LIMIT: &str = "the limit holds, and only it refuses";
@@ -36,6 +38,7 @@ pub(crate) const STRANGERS: &str = "another owner's token is unknown";
 pub(crate) const LEAKS: &str = "a leak proves the whole secret";
 pub(crate) const REUSE: &str = "a reuse is reported, once an interval";
 pub(crate) const USES_GO_FORWARDS: &str = "a last use goes forwards only";
+pub(crate) const USES_ARE_REAL: &str = "a last use is one that was let in";
 pub(crate) const LISTS_ARE_WHOLE: &str = "a list has every token once, and revocations stay";
 pub(crate) const NOTHING_FAILS: &str = "nothing fails";
 
@@ -166,7 +169,7 @@ impl<'h> Check<'h> {
 
     fn accesses(&self, id: TokenId) -> Written<Access> {
         let changed = |change| match change {
-            Change::Narrow(scopes) => Some(access(scopes)),
+            Change::Narrow(grant) => Some(grant.access()),
             _ => None,
         };
         self.written(id, |made| made.access().clone(), changed)

@@ -1,6 +1,7 @@
 //! Runs the programs of a history on threads, and records each call between two stamps.
 
 use std::cell::Cell;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, Mutex, RwLock};
 use std::thread;
@@ -13,16 +14,16 @@ use app_tokens::record::Expires;
 use app_tokens::report::LeakOutcome;
 use app_tokens::store::{CLOCK_TOLERANCE, Filter, Page, RuntimeFree};
 use app_tokens::{
-    Caller, IssuedToken, KeyRing, NewToken, Owner, Policy, Reason, Reuse, Rotation, Timestamp,
-    TokenAuthority, TokenId,
+    Caller, IssuedToken, KeyRing, NewToken, Origin, Owner, Policy, Reason, Requirement, Reuse,
+    Rotation, Timestamp, TokenAuthority, TokenId,
 };
 use support::text::same_id_other_secret;
 
 use super::common::{self, operator};
 use super::draw::Draw;
 use super::program::{
-    Answer, BEGINNING, Change, DAY, Deed, Event, HOUR, History, OWNERS, Reach, Refusal, SCOPES,
-    Scopes, Setting, Shown, Span, Turn, access,
+    Answer, BEGINNING, Change, DAY, Deed, Event, Grant, HOME, HOUR, History, OWNERS, PLACES, Place,
+    Reach, Refusal, Setting, Shown, Span, Turn, attributes,
 };
 
 /// Runs the programs of a seed, each on a thread of its own, with one authority for each store.
@@ -37,7 +38,7 @@ pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History 
         first.act(Deed::Issue { owner, label });
     }
     if draw.once_in(2) {
-        first.act(Deed::IssueUnder { token: 0, label: "Mail", scopes: SCOPES[0] });
+        first.act(Deed::IssueUnder { token: 0, label: "Mail", grant: Grant::WIDEST });
     }
     let start = Barrier::new(programs.len());
     let mut events = first.events;
@@ -60,7 +61,10 @@ pub(crate) fn run<S: RuntimeFree + Clone>(seed: u64, stores: Vec<S>) -> History 
         let mut last = Thread::of(&world, on);
         last.act(Deed::List { owner: None });
         let held = world.held.lock().unwrap().len();
-        (0..held).for_each(|token| last.act(Deed::Authenticate { token }));
+        for token in 0..held {
+            let away = PLACES[1 + token % 3];
+            [HOME, away].into_iter().for_each(|from| last.act(Deed::Authenticate { token, from }));
+        }
         last.act(Deed::Flush);
         last.act(Deed::List { owner: None });
         last.act(Deed::Reseal);
@@ -197,25 +201,26 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         };
         match step {
             Deed::Issue { owner, label } => {
-                let new = NewToken::new(owner, label, access(SCOPES[0]));
+                let new = NewToken::new(owner, label, Grant::WIDEST.access())
+                    .attributes(attributes(label));
                 self.note(Deed::Issue { owner, label }, || {
                     world.hold(&tokens.block_on(tokens.issue(new))?)
                 });
             }
             Deed::IssueUnder { token, label, .. } => {
                 let held = world.held(token);
-                if let Some(caller) = self.authenticate(&held) {
+                if let Some(caller) = self.authenticate(&held, HOME) {
                     // All that the token may do, as this process knows it.
-                    let is_its = |scopes: &Scopes| access(scopes) == *caller.access();
-                    let scopes = SCOPES.into_iter().find(is_its).unwrap();
-                    let new = NewToken::new(&held.owner, label, access(scopes));
-                    self.note(Deed::IssueUnder { token: held.id, label, scopes }, || {
+                    let is_its = |grant: &Grant| grant.access() == *caller.access();
+                    let grant = Grant::all().find(is_its).unwrap();
+                    let new = NewToken::new(&held.owner, label, grant.access());
+                    self.note(Deed::IssueUnder { token: held.id, label, grant }, || {
                         world.hold(&tokens.block_on(tokens.issue_under(&caller, new))?)
                     });
                 }
             }
-            Deed::Authenticate { token } => {
-                let _the_caller_does_nothing = self.authenticate(&world.held(token));
+            Deed::Authenticate { token, from } => {
+                let _the_caller_does_nothing = self.authenticate(&world.held(token), from);
             }
             Deed::Change { token, change } => {
                 let Held { id, owner, .. } = world.held(token);
@@ -223,8 +228,8 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 self.note(Deed::Change { token: id, change }, || {
                     let changed = match change {
                         Change::Rename(label) => tokens.block_on(tokens.rename(by, id, label)),
-                        Change::Narrow(scopes) => {
-                            tokens.block_on(tokens.narrow(by, id, access(scopes)))
+                        Change::Narrow(grant) => {
+                            tokens.block_on(tokens.narrow(by, id, grant.access()))
                         }
                         Change::Extend(end) => tokens.block_on(tokens.extend(by, id, until(end))),
                     };
@@ -280,7 +285,7 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
                 let by = &other;
                 self.note(Deed::Intrude { token: id, way }, || match way {
                     0 => done(tokens.block_on(tokens.rename(by, id, "Mine"))),
-                    1 => done(tokens.block_on(tokens.narrow(by, id, access(&[])))),
+                    1 => done(tokens.block_on(tokens.narrow(by, id, Grant::WIDEST.access()))),
                     2 => done(tokens.block_on(tokens.extend(by, id, until(BEGINNING + HOUR)))),
                     3 => done(tokens.block_on(tokens.rotate(by, id, Rotation::new()))),
                     4 => done(tokens.block_on(tokens.revoke(by, id, Reason::REQUESTED))),
@@ -316,15 +321,18 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
         }
     }
 
-    fn authenticate(&mut self, held: &Held) -> Option<Caller> {
+    fn authenticate(&mut self, held: &Held, from: Place) -> Option<Caller> {
         let tokens = self.tokens.clone();
         let mut let_in = None;
-        self.note(Deed::Authenticate { token: held.id }, || {
-            let caller = common::any(tokens.block_on(tokens.authenticate(&held.text))?);
+        let address: Option<IpAddr> = from.map(|address| address.parse().unwrap());
+        let origin = address.map_or(Origin::unknown(), Origin::from);
+        self.note(Deed::Authenticate { token: held.id, from }, || {
+            let authenticated = tokens.block_on(tokens.authenticate_from(&held.text, origin))?;
+            let caller = authenticated.require(Requirement::ANY_VALID_TOKEN)?;
             assert_eq!((caller.id(), caller.owner()), (held.id, &held.owner));
-            let access = caller.access().clone();
+            let shown = Shown::LetIn(caller.access().clone(), caller.attributes().clone());
             let_in = Some(caller);
-            Ok(Shown::Access(access))
+            Ok(shown)
         });
         let_in
     }
@@ -374,8 +382,8 @@ impl<'w, S: RuntimeFree + Clone> Thread<'w, S> {
 impl Turn {
     fn rotation(self) -> Rotation {
         let mut rotation = Rotation::new();
-        if let Some(scopes) = self.scopes {
-            rotation = rotation.narrowed_to(access(scopes));
+        if let Some(grant) = self.grant {
+            rotation = rotation.narrowed_to(grant.access());
         }
         if let Some(end) = self.end {
             rotation = rotation.expires(until(end));

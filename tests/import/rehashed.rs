@@ -164,6 +164,19 @@ fn a_token_in_use_computes_no_hash_of_another_and_is_never_held_back() {
     assert_eq!(waiting.compared.load(Ordering::Relaxed), 0);
 }
 
+/// From its second use on, a text of Nextcloud costs one look-up, not one for each way in which it
+/// may be hashed.
+#[test]
+fn a_token_in_use_is_found_by_its_first_hash_and_the_other_is_not_looked_up() {
+    let (bench, text) = (bench(), NEXTCLOUD.0);
+    let in_use = bench.imported(nextcloud_secret());
+    let waiting = bench.imported(hashed_with(""));
+    assert_eq!(bench.enter("alice", text).unwrap().id(), in_use);
+    // Whoever looks this row up denies its text.
+    bench.tokens.store().damage(waiting);
+    assert_eq!(bench.enter("alice", text).unwrap().id(), in_use);
+}
+
 /// `may_retire` does not count it, so its key may be gone.
 #[test]
 fn a_first_use_needs_no_key_that_only_a_revoked_row_needs() {

@@ -2,7 +2,7 @@
 
 use app_tokens::store::{Filter, PostgresStore, Purge, TokenStore};
 
-use crate::by_reference;
+use support::by_reference;
 use support::chance::wait;
 use support::postgres::{Blocked, RUNTIME, Server};
 

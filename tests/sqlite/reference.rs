@@ -3,9 +3,8 @@
 use app_tokens::record::{Expires, KeyId, RecordParts};
 use app_tokens::store::{Filter, MemoryStore, Page, Purge, PurgeCutoff, SqliteStore, TokenStore};
 
+use support::by_reference;
 use support::chance::*;
-
-use super::by_reference;
 
 by_reference::tests!(|| SqliteStore::in_memory().unwrap(), 200);
 

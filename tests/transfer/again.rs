@@ -2,7 +2,7 @@
 
 use app_tokens::error::DenialReason;
 use app_tokens::record::{Digest, Status};
-use app_tokens::transfer::{Kept, MoveInReport};
+use app_tokens::transfer::{KeptAsIs, MoveInReport};
 use app_tokens::{Access, NewToken, Reason, Rotation, TokenId};
 
 use super::*;
@@ -114,7 +114,7 @@ fn a_token_that_was_rotated_on_both_hosts_is_reported() {
     take_in(&to, &out(&from));
     let (there, here) = (rotate(&from, first.id()), rotate(&to, first.id()));
     let report = take_in(&to, &out(&from));
-    assert_eq!(report.kept, [(first.id(), Kept::RotatedOnBoth)]);
+    assert_eq!(report.kept, [(first.id(), KeptAsIs::RotatedOnBoth)]);
     to.assert_good(here.expose_secret());
     to.assert_good(there.expose_secret());
 }
@@ -156,7 +156,8 @@ fn what_this_host_changed_stays_and_what_may_do_more_here_is_reported() {
     let report = take_in(&to, &out(&from));
     let mut kept = report.kept;
     kept.sort_unstable_by_key(|(id, _)| *id);
-    let mut expected = [narrowed_there, sooner_there].map(|token| (token.id(), Kept::MayDoMore));
+    let mut expected =
+        [narrowed_there, sooner_there].map(|token| (token.id(), KeptAsIs::MayDoMore));
     expected.sort_unstable_by_key(|(id, _)| *id);
     assert_eq!((kept, report.already_there), (expected.to_vec(), 2));
     assert!(to.tokens.store().rows() == rows, "nothing was overwritten");
@@ -176,11 +177,11 @@ fn an_id_that_another_token_has_here_is_refused_and_reported() {
     let rows = store.rows();
     let report = take_in(&to, &sealed);
     assert_eq!((report.kept.len(), report.already_there), (2, 0));
-    assert!(report.kept.iter().all(|(_, why)| *why == Kept::OtherToken));
+    assert!(report.kept.iter().all(|(_, why)| *why == KeptAsIs::OtherToken));
     // Nor can a file revoke a token by its id, which is public.
     revoke(&from, one.id());
     let report = take_in(&to, &out(&from));
-    assert!(report.kept.contains(&(one.id(), Kept::OtherToken)) && store.rows() == rows);
+    assert!(report.kept.contains(&(one.id(), KeptAsIs::OtherToken)) && store.rows() == rows);
 }
 
 #[test]
@@ -193,7 +194,7 @@ fn a_damaged_or_tampered_row_here_stays_as_it_is_and_is_reported() {
     drop(rotate(&from, tampered.id()));
     let mut kept = take_in(&to, &out(&from)).kept;
     kept.sort_unstable_by_key(|(id, _)| *id);
-    let mut expected = vec![(damaged.id(), Kept::Damaged), (tampered.id(), Kept::Tampered)];
+    let mut expected = vec![(damaged.id(), KeptAsIs::Damaged), (tampered.id(), KeptAsIs::Tampered)];
     expected.sort_unstable_by_key(|(id, _)| *id);
     assert_eq!(kept, expected);
     to.assert_denied(tampered.expose_secret(), DenialReason::Tampered);

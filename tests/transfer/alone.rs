@@ -1,6 +1,7 @@
 //! Superseded tokens that the source revoked alone, and what was issued under their lines.
 
 use app_tokens::error::DenialReason;
+use app_tokens::record::{RecordParts, Seal, TokenRecord};
 use app_tokens::store::{Filter, RuntimeFree, SqliteStore, TokenStore};
 use app_tokens::{IssuedToken, Reason};
 
@@ -156,6 +157,8 @@ fn a_token_that_another_run_brought_back_meanwhile_is_revoked_as_at_the_source()
     let (from, to) = (host(), host());
     let [first, ..] = ended_first(&from);
     take_in(&to, &out(&from));
+    // So that its overlap has ended here, too, on every host.
+    to.clock.advance(secs(901));
     let id = first.id();
     let old = to.tokens.store().parts(id);
     revoke_superseded(&from);
@@ -170,4 +173,26 @@ fn a_token_that_another_run_brought_back_meanwhile_is_revoked_as_at_the_source()
     });
     take_in(&to, &out(&from));
     assert!(to.tokens.store().parts(id).revocation.is_some());
+}
+
+#[test]
+fn a_row_here_that_no_call_can_change_is_revoked_as_at_the_source() {
+    let changes: [fn(&mut RecordParts); 3] = [
+        |parts| parts.label = "Forged".parse().unwrap(),
+        |parts| parts.revision = TokenRecord::MAX_REVISION,
+        // Of a version that this build does not know.
+        |parts| parts.seal = Seal::from_bytes(&[99; 33]),
+    ];
+    for change in changes {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let second = rotate(&from, first.id());
+        leak(&from, &first);
+        to.tokens.store().change(first.id(), change);
+        let report = take_in(&to, &out(&from));
+        assert_eq!((report.revoked_now, report.kept), (vec![first.id()], vec![]));
+        to.assert_denied(first.expose_secret(), DenialReason::Revoked);
+        to.assert_good(second.expose_secret());
+    }
 }

@@ -2,7 +2,7 @@
 
 use app_tokens::error::DenialReason;
 use app_tokens::store::{Filter, RuntimeFree, TokenStore};
-use app_tokens::transfer::MoveInReport;
+use app_tokens::transfer::{KeptAsIs, MoveInReport};
 use app_tokens::{Access, IssuedToken, NewToken, Reason, Rotation, TokenId};
 
 use super::*;
@@ -75,6 +75,48 @@ fn an_unused_token_that_was_replaced_there_takes_nothing_of_its_line_along() {
         }
         assert_eq!(to.tokens.store().parts(first.id()).successor, Some(second.id()));
         assert_eq!(take_in(&to, &out(&from)).already_there, 4);
+    }
+}
+
+#[test]
+fn an_unused_token_that_was_replaced_there_and_rotated_here_takes_only_that_along() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        let job = issue_under(&from, &first);
+        let unused = rotate(&from, first.id());
+        take_in(&to, &out(&from));
+        let of_thief = rotate(&to, unused.id());
+        let job_of_thief = issue_under(&to, &of_thief);
+        let second = rotate(&from, first.id());
+        let report = take_in(&to, &out(&from));
+        assert_eq!((report.revoked_now, report.kept), (vec![unused.id()], vec![]));
+        for ended in [&unused, &of_thief, &job_of_thief] {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+        for good in [&second, &job] {
+            to.assert_good(good.expose_secret());
+        }
+    }
+}
+
+#[test]
+fn what_a_token_becomes_there_comes_in_after_all_that_was_rotated_here_has_ended() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        let second = rotate(&from, first.id());
+        take_in(&to, &out(&from));
+        // Replaces the second one here.
+        let of_thief = rotate(&to, first.id());
+        leak(&from, &first);
+        let report = take_in(&to, &out(&from));
+        assert_eq!(report.kept, [(second.id(), KeptAsIs::RotatedOnBoth)], "nothing lives here");
+        to.assert_denied(of_thief.expose_secret(), DenialReason::Revoked);
+        let third = rotate(&from, second.id());
+        let report = take_in(&to, &out(&from));
+        assert_eq!((report.tokens, report.revoked), (1, 0));
+        to.assert_good(third.expose_secret());
     }
 }
 

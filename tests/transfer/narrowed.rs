@@ -1,7 +1,7 @@
 //! Tokens that were narrowed or shortened on the source after they were rotated, on either host.
 
 use app_tokens::record::Expires;
-use app_tokens::transfer::Kept;
+use app_tokens::transfer::KeptAsIs;
 use app_tokens::{Access, IssuedToken, Requirement};
 
 use super::line::rotate;
@@ -28,7 +28,7 @@ fn a_token_that_was_narrowed_there_and_rotated_here_is_reported() {
     from.tokens.block_on(from.tokens.extend(who(), sooner.id(), end)).unwrap();
     let mut kept = take_in(&to, &out(&from)).kept;
     kept.sort_unstable_by_key(|(id, _)| *id);
-    let mut expected = [narrowed, sooner].map(|issued| (issued.id(), Kept::MayDoMore));
+    let mut expected = [narrowed, sooner].map(|issued| (issued.id(), KeptAsIs::MayDoMore));
     expected.sort_unstable_by_key(|(id, _)| *id);
     assert_eq!(kept, expected);
 }

@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex};
 
 use app_tokens::error::DenialReason;
 use app_tokens::store::{RuntimeFree, TokenStore};
-use app_tokens::transfer::Kept;
+use app_tokens::transfer::KeptAsIs;
 use app_tokens::{Access, IssuedToken, NewToken, Reason, Rotation};
 
 use super::alone::on_sqlite;
-use super::line::issue_under;
+use super::line::{issue_under, leak};
 use super::*;
 
 #[track_caller]
@@ -18,6 +18,10 @@ fn rotate<S: TokenStore + RuntimeFree>(
     rotation: Rotation,
 ) -> IssuedToken {
     host.tokens.block_on(host.tokens.rotate(who(), issued.id(), rotation)).unwrap()
+}
+
+fn revoke(host: &Bench<outside::Outside>, issued: &IssuedToken) {
+    host.tokens.block_on(host.tokens.revoke(who(), issued.id(), Reason::REQUESTED)).unwrap();
 }
 
 /// With an overlap of ten minutes.
@@ -177,7 +181,7 @@ fn what_was_issued_under_a_tampered_row_is_left_to_the_operator() {
     let of_thief = issue_under(&to, &first);
     to.tokens.store().change(first.id(), |parts| parts.label = "Forged".parse().unwrap());
     drop(rotate(&from, &first, at_once()));
-    assert_eq!(take_in(&to, &out(&from)).kept, [(first.id(), Kept::Tampered)]);
+    assert_eq!(take_in(&to, &out(&from)).kept, [(first.id(), KeptAsIs::Tampered)]);
     to.assert_good(of_thief.expose_secret());
 }
 
@@ -242,7 +246,10 @@ fn a_token_that_is_in_use_there_and_was_replaced_here_is_reported() {
             uses(&from, &second);
             for _ in 0..2 {
                 let report = take_in(&to, &out(&from));
-                assert!(report.kept.contains(&(second.id(), Kept::RotatedOnBoth)), "{report:?}");
+                assert!(
+                    report.kept.contains(&(second.id(), KeptAsIs::RotatedOnBoth)),
+                    "{report:?}"
+                );
             }
             to.assert_denied(second.expose_secret(), DenialReason::Revoked);
             to.assert_good(of_thief.expose_secret());
@@ -258,8 +265,77 @@ fn an_overlap_that_was_ended_there_and_runs_on_here_by_another_rotation_is_repor
     take_in(&to, &out(&from));
     drop(rotate(&to, &first, overlapping()));
     from.tokens.block_on(from.tokens.end_overlap(who(), second.id())).unwrap();
-    let kept = vec![(first.id(), Kept::MayDoMore)];
+    let kept = vec![(first.id(), KeptAsIs::MayDoMore)];
     assert_eq!(take_in(&to, &out(&from)).kept, kept);
     to.clock.advance(secs(600));
     assert_eq!(take_in(&to, &out(&from)).kept, []);
+}
+
+#[test]
+fn what_was_rotated_here_before_the_old_token_leaked_here_is_reported() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        take_in(&to, &out(&from));
+        let of_thief = rotate(&to, &first, overlapping());
+        leak(&to, &first);
+        let second = rotate(&from, &first, overlapping());
+        for _ in 0..2 {
+            let report = take_in(&to, &out(&from));
+            assert_eq!(report.kept, [(first.id(), KeptAsIs::RotatedOnBoth)]);
+        }
+        for good in [&of_thief, &second] {
+            to.assert_good(good.expose_secret());
+        }
+        revoke(&to, &first);
+        assert_eq!(take_in(&to, &out(&from)).kept, []);
+    }
+}
+
+#[test]
+fn what_was_replaced_on_one_host_before_the_old_token_leaked_here_is_not_reported() {
+    for _ in 0..16 {
+        for is_there in [true, false] {
+            let (from, to) = (host(), host());
+            let first = from.issue("alice");
+            drop(rotate(&from, &first, overlapping()));
+            take_in(&to, &out(&from));
+            drop(rotate(if is_there { &from } else { &to }, &first, overlapping()));
+            leak(&to, &first);
+            assert_eq!(take_in(&to, &out(&from)).kept, []);
+        }
+    }
+}
+
+#[test]
+fn what_was_replaced_here_before_the_line_was_revoked_here_is_not_reported() {
+    let (from, to) = (host(), host());
+    let first = from.issue("alice");
+    drop(rotate(&from, &first, overlapping()));
+    take_in(&to, &out(&from));
+    drop(rotate(&to, &first, overlapping()));
+    revoke(&to, &first);
+    assert_eq!(take_in(&to, &out(&from)).kept, []);
+}
+
+#[test]
+fn what_only_this_host_issued_outlives_two_overlaps_as_it_would_there() {
+    for _ in 0..8 {
+        let (from, to) = (host(), host());
+        let new = NewToken::new("alice", "Short", Access::full()).expires_in(secs(1000));
+        let first = from.tokens.block_on(from.tokens.issue(new)).unwrap();
+        let there = issue_under(&from, &first);
+        take_in(&to, &out(&from));
+        let here = issue_under(&to, &first);
+        let second = rotate(&from, &first, overlapping());
+        // The second overlap would end after the token does, and so ends with it.
+        from.clock.advance(secs(700));
+        let third = rotate(&from, &second, overlapping());
+        to.clock.advance(secs(700));
+        assert_eq!(take_in(&to, &out(&from)).superseded_now, [first.id()]);
+        from.assert_good(there.expose_secret());
+        for good in [&here, &there, &second, &third] {
+            to.assert_good(good.expose_secret());
+        }
+    }
 }

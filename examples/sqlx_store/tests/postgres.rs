@@ -14,8 +14,9 @@ use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx_store::SqlxStore;
 
-use support::chance::{creation, id, parts, revocation, superseding};
-use support::postgres::{Database, RUNTIME, Server};
+use support::by_reference;
+use support::chance::{creation, id, parts, revocation, superseding, wait};
+use support::postgres::{Blocked, Database, RUNTIME, Server};
 use support::proxy::{Cut, Proxy};
 
 fn on_runtime(task: Task) {
@@ -53,6 +54,17 @@ async fn damage(store: Arc<InDatabase>, id: TokenId) {
 }
 
 conformance::tests!(make = empty_store, runner = on_runtime, damage = damage,);
+
+by_reference::tests!(emptied(), 150);
+
+/// Returns the same store each time, emptied.
+fn emptied() -> impl Fn() -> Blocked<SqlxStore<'static>> {
+    let store = Blocked(RUNTIME.block_on(empty_store()).store);
+    move || {
+        wait(store.purge(&Purge::Matching(Filter::every_token()), u32::MAX)).unwrap();
+        store.clone()
+    }
+}
 
 /// The clauses without races, each in one transaction of the host's.
 mod within {

@@ -20,6 +20,7 @@ pub(super) async fn all<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
         if is_done { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
+    // All are done by now, so no pending one is dropped.
     let outputs = running.into_iter().filter_map(|one| match one {
         Running::Done(output) => Some(output),
         Running::Pending(_) => None,

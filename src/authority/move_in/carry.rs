@@ -3,14 +3,14 @@
 
 use super::line::was_replaced;
 use super::row::{at_most, insert_request};
-use super::{Known, Outcome};
+use super::{OtherRows, Outcome};
 use crate::authority::TokenAuthority;
 use crate::error::Failed;
 use crate::event::{ChangeEvent, Event};
 use crate::record::{Actor, Revocation, TokenRecord};
 use crate::store::{Filter, Inserted, Page, Purge, Row, TokenStore};
 use crate::timestamp::Timestamp;
-use crate::transfer::Kept;
+use crate::transfer::KeptAsIs;
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Carries over to a row that is here what can't be undone: a revocation, a rotation, a use.
@@ -20,41 +20,32 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         record: &TokenRecord,
         there: Row,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
         let is_revoked = there.is_revoked();
         let Some(there) = there.into_readable() else {
             let outcome =
-                if is_revoked { Outcome::AlreadyThere } else { Outcome::Kept(Kept::Damaged) };
+                if is_revoked { Outcome::AlreadyThere } else { Outcome::Kept(KeptAsIs::Damaged) };
             return Ok(Some(outcome));
         };
         let here = there.record();
         // By the digest, too: an id is public, and nobody may revoke a token by it alone.
         if here.digest() != record.digest() || here.owner() != record.owner() {
-            return Ok(Some(Outcome::Kept(Kept::OtherToken)));
+            return Ok(Some(Outcome::Kept(KeptAsIs::OtherToken)));
         }
         if let Some(revocation) = here.revocation() {
-            let is_of_line = here.successor().is_none() && !was_replaced(here);
-            let line = (here.owner().clone(), here.family(), revocation.reason.clone());
-            let outcome = match record.revocation() {
-                None if is_of_line => Outcome::RevokedHere(line),
-                // Replaced here as an unused one, and in use there.
-                None if was_replaced(here) && !record.is_unused() => {
-                    Outcome::Kept(Kept::RotatedOnBoth)
-                }
-                Some(known) if at_most(known.clone(), now) == *revocation => Outcome::RevokedThere,
-                _ => Outcome::AlreadyThere,
-            };
-            return Ok(Some(outcome));
+            return self.stay_revoked(record, here, revocation, others, by, now).await.map(Some);
         }
         if let Some(revocation) = record.revocation() {
-            if was_replaced(record) && here.successor().is_none() {
-                return self.replace_as_there(record, Some(false), by, now).await;
-            }
-            if record.successor().is_some() {
-                return self.revoke_alone_as_there(record, here, revocation, known, by, now).await;
+            if record.successor().is_some() || was_replaced(record) {
+                if record.successor().or(here.successor()).is_none() {
+                    return self.replace_as_there(record, Some(false), by, now).await;
+                }
+                return self
+                    .revoke_alone_as_there(record, &there, revocation, others, by, now)
+                    .await;
             }
             let line = Filter::of_family(here.owner(), here.family());
             self.revoke_as_there(&line, revocation, by, now).await?;
@@ -68,20 +59,20 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         match (record.successor(), here.successor()) {
             (Some(one), Some(other)) if one != other => {
-                if !known.is_last {
+                if !others.is_last {
                     return Ok(Some(Outcome::Later));
                 }
                 if self.was_replaced_here(other).await? {
-                    return self.supersede_as_there(record, &there, one, known, by, now).await;
+                    return self.supersede_as_there(record, &there, one, others, by, now).await;
                 }
                 if !self.was_replaced_here(one).await? {
-                    return Ok(Some(Outcome::Kept(Kept::RotatedOnBoth)));
+                    return Ok(Some(Outcome::Kept(KeptAsIs::RotatedOnBoth)));
                 }
             }
             (Some(one), other) => {
                 let is_sooner = here.expires().is_later_than(record.expires());
                 if other.is_none() || is_sooner {
-                    return self.supersede_as_there(record, &there, one, known, by, now).await;
+                    return self.supersede_as_there(record, &there, one, others, by, now).await;
                 }
             }
             (None, _) => {}
@@ -100,8 +91,68 @@ impl<S: TokenStore> TokenAuthority<S> {
             }
         };
         let outcome =
-            if may_do_more { Outcome::Kept(Kept::MayDoMore) } else { Outcome::AlreadyThere };
+            if may_do_more { Outcome::Kept(KeptAsIs::MayDoMore) } else { Outcome::AlreadyThere };
         Ok(Some(outcome))
+    }
+
+    /// Says what becomes of a row that is revoked here, which it stays.
+    async fn stay_revoked(
+        &self,
+        record: &TokenRecord,
+        here: &TokenRecord,
+        revocation: &Revocation,
+        others: OtherRows<'_>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Outcome, Failed> {
+        let is_as_there =
+            record.revocation().is_some_and(|there| at_most(there.clone(), now) == *revocation);
+        if is_as_there {
+            return Ok(Outcome::RevokedThere);
+        }
+        if record.revocation().is_none() && was_replaced(here) {
+            return self.stay_replaced(record, others, by, now).await;
+        }
+        if record.revocation().is_none() && here.successor().is_none() {
+            let line = (here.owner().clone(), here.family(), revocation.reason.clone());
+            return Ok(Outcome::RevokedHere(line));
+        }
+        // It was revoked alone here, and what it was rotated to here may live.
+        if let Some(successor) = record.successor()
+            && !self.rotated_here_alone(record, here).await?.is_empty()
+        {
+            if !others.is_last {
+                return Ok(Outcome::Later);
+            }
+            if !self.was_replaced_here(successor).await? {
+                return Ok(Outcome::Kept(KeptAsIs::RotatedOnBoth));
+            }
+        }
+        Ok(Outcome::AlreadyThere)
+    }
+
+    /// Says what becomes of a token that a second rotation replaced here, and that is good there.
+    ///
+    /// That is reported if the token was used there, or if nothing of its line lives here any more
+    /// although nobody revoked the line.
+    async fn stay_replaced(
+        &self,
+        record: &TokenRecord,
+        others: OtherRows<'_>,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Outcome, Failed> {
+        if !record.is_unused() {
+            return Ok(Outcome::Kept(KeptAsIs::RotatedOnBoth));
+        }
+        if !others.is_last {
+            return Ok(Outcome::Later);
+        }
+        let line = self.line_here(record, others.revoked, by, now).await?;
+        if line.living.is_some() || line.revocation.is_some() {
+            return Ok(Outcome::AlreadyThere);
+        }
+        Ok(Outcome::Kept(KeptAsIs::RotatedOnBoth))
     }
 
     /// Returns whether a token may do more than the file says, or ends later.

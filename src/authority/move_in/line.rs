@@ -93,14 +93,13 @@ pub(super) fn was_current(record: &TokenRecord) -> bool {
         && !was_replaced(record)
 }
 
-/// Returns whether a record is of an unused token that a second rotation replaced: its revocation
-/// means it alone.
+/// Returns whether a record is of an unused token that a second rotation replaced, or of one that a
+/// move ended because only one host had rotated to it. Its revocation means it alone.
 ///
 /// A rotation also revokes what was issued under its line, with the same reason. So a token that
 /// was issued under another never counts as replaced: its whole line may be meant.
 pub(super) fn was_replaced(record: &TokenRecord) -> bool {
     record.revocation().is_some_and(|revocation| revocation.reason == Reason::ROTATED)
-        && record.successor().is_none()
         && record.family() != record.id()
         && record.derived_from().is_none()
 }

@@ -3,62 +3,77 @@
 
 use std::collections::HashSet;
 
-use super::{Known, Outcome};
-use crate::authority::{MAX_TRIES, TokenAuthority, WALK_PAGE};
+use super::{OtherRows, Outcome};
+use crate::authority::{TokenAuthority, WALK_PAGE};
 use crate::error::Failed;
 use crate::event::{ChangeEvent, ChangeKind, Event};
 use crate::issue;
-use crate::record::{Actor, Revocation, TokenRecord};
+use crate::record::{Actor, Expires, Revocation, TokenRecord};
 use crate::row::ReadableRow;
 use crate::seal::SealChange;
 use crate::store::{Filter, Page, Replace, Replaced, Row, TokenStore};
 use crate::text::Reason;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
-use crate::transfer::Kept;
+use crate::transfer::KeptAsIs;
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Revokes a superseded token that the source has revoked alone.
+    /// Revokes a token that the source has revoked alone: a superseded one, or one that a second
+    /// rotation replaced there and that was rotated here.
     ///
     /// What was issued under its line stays if it is good there. What only this host knows of ends:
     /// what was issued under the line here, and what the token was rotated to here.
     pub(super) async fn revoke_alone_as_there(
         &self,
         record: &TokenRecord,
-        here: &TokenRecord,
+        there: &ReadableRow,
         revocation: &Revocation,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
         // Rows beside this one may be of tokens that the source issued under the line. If one came
         // in between the two steps below, the revocation would reach it.
-        if !known.is_last {
+        if !others.is_last {
             return Ok(Some(Outcome::Later));
         }
-        if !self.end_rotated_here_alone(record, here, by, now).await? {
+        let here = there.record();
+        // The revocation comes last, so that a run which stopped before does all of this again.
+        if !self.end_rotated_here_alone(record, here, by, now).await?
+            || !self.end_as_there(record, there, by, now).await?
+        {
             return Ok(None);
         }
+        self.end_issued_here_alone(here, revocation, others, by, now).await?;
         if self.issued_under(here).await?.is_empty() {
             self.revoke_as_there(&Filter::of_id(here.id()), revocation, by, now).await?;
-            // Another call may have rotated it until then. Now nobody can.
-            let row = self.store.find(here.id()).await?;
-            if let Some(here) = row.as_ref().and_then(Row::record) {
-                for _ in 0..MAX_TRIES {
-                    if self.end_rotated_here_alone(record, here, by, now).await? {
-                        break;
-                    }
-                }
-            }
             return Ok(Some(Outcome::RevokedNow));
         }
-        self.end_issued_here_alone(here, revocation, known, by, now).await?;
-        // Not if another call has rotated it until then: the next try ends what it was rotated to.
-        let superseded = Some(here.successor().is_some());
-        let replaced = self.replace_as_there(record, superseded, by, now).await?;
-        // Another call may have issued one until then.
-        self.end_issued_here_alone(here, revocation, known, by, now).await?;
-        Ok(replaced)
+        self.replace_as_there(record, None, by, now).await
+    }
+
+    /// Ends a token, so that nobody can rotate it or issue another under it from now on.
+    ///
+    /// `false` if another call changed it meanwhile, for example rotated it.
+    async fn end_as_there(
+        &self,
+        record: &TokenRecord,
+        there: &ReadableRow,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<bool, Failed> {
+        let (here, end) = (there.record(), issue::ended_everywhere(now));
+        // Nobody can change a row that is tampered with or unclear, or of the highest revision.
+        let can_change = self.is_intact(there).unwrap_or(false) && here.is_current_for(here);
+        if !can_change || here.expires().has_come(end) {
+            return Ok(true);
+        }
+        let change = SealChange {
+            expires: Some(Expires::At(end)),
+            successor: record.successor(),
+            ..SealChange::default()
+        };
+        Ok(self.supersede(there, change, by, now).await? == Replaced::Done)
     }
 
     /// Supersedes a token of ours that the source has rotated. It ends when it does there, or
@@ -71,26 +86,25 @@ impl<S: TokenStore> TokenAuthority<S> {
         record: &TokenRecord,
         there: &ReadableRow,
         successor: TokenId,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
         if !self.is_intact(there)? {
-            return Ok(Some(Outcome::Kept(Kept::Tampered)));
+            return Ok(Some(Outcome::Kept(KeptAsIs::Tampered)));
         }
-        let (here, intact) = (there.record(), self.intact(there)?);
-        let is_new = here.successor() != Some(successor);
+        let here = there.record();
         let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
         let mut ends_issued = false;
-        if is_new {
-            let alone = self.issued_here_alone(here, known).await?;
+        if here.successor() != Some(successor) {
+            let alone = self.issued_here_alone(here, others).await?;
             // The rest of the file may say that they are good there, and brings the successor.
-            if !alone.is_empty() && !known.is_last {
+            if !alone.is_empty() && !others.is_last {
                 return Ok(Some(Outcome::Later));
             }
             ends_issued = !self.spares_issued(record, here, successor).await?;
             if ends_issued {
-                self.end_issued_here_alone(here, &revocation, known, by, now).await?;
+                self.end_issued_here_alone(here, &revocation, others, by, now).await?;
             }
         }
         let is_sooner = here.expires().is_later_than(record.expires());
@@ -102,9 +116,26 @@ impl<S: TokenStore> TokenAuthority<S> {
             successor: Some(successor),
             ..SealChange::default()
         };
-        let form = self.engine.sealer.reseal(intact, change);
-        let view = self.view(&form, now);
+        let replaced = self.supersede(there, change, by, now).await?;
+        if ends_issued && replaced == Replaced::Done {
+            // Another call may have issued one until then. A superseded token issues none.
+            self.end_issued_here_alone(here, &revocation, others, by, now).await?;
+        }
+        Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))
+    }
+
+    /// Changes a superseded token, or supersedes it. What was issued under its line stays.
+    async fn supersede(
+        &self,
+        there: &ReadableRow,
+        change: SealChange,
+        by: &Actor,
+        now: Timestamp,
+    ) -> Result<Replaced, Failed> {
+        let form = self.engine.sealer.reseal(self.intact(there)?, change);
+        let is_new = form.record().successor() != there.record().successor();
         let change = if is_new { ChangeKind::Superseded } else { ChangeKind::OverlapEnded };
+        let view = self.view(&form, now);
         let replace = Replace {
             row: form.into(),
             live: self.live_at(now),
@@ -117,13 +148,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             self.emit(&Event::Changed { token, change, revoked_derived, by, is_certain });
         });
         let is_done = |answer: &Replaced| u64::from(*answer == Replaced::Done);
-        let replaced = change_event.await_store(self.replace(&replace), is_done).await?;
-        drop(change_event);
-        if ends_issued && replaced == Replaced::Done {
-            // Another call may have issued one until then. A superseded token issues none.
-            self.end_issued_here_alone(here, &revocation, known, by, now).await?;
-        }
-        Ok((replaced == Replaced::Done).then_some(Outcome::SupersededNow))
+        change_event.await_store(self.replace(&replace), is_done).await
     }
 
     /// Returns whether the source's rotation spared what was issued under the line: it had an
@@ -141,12 +166,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };
         // Without an overlap, the old token ended before the new one was made.
         let had_overlap = !record.expires().has_come(new.created_at());
-        // Also if it was taken away before the rotation, or after it.
+        // Also if it was taken away before the rotation, or after it. A second rotation gave the new
+        // token a sooner end, unless it had an overlap until that token's own end.
         let policy = &self.engine.policy;
         let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);
-        // A second rotation is judged as if it had no overlap.
-        let is_current = new.successor().is_none() && new.revocation().is_none();
-        Ok(had_overlap && !took_away && is_current)
+        Ok(had_overlap && !took_away)
     }
 
     /// Revokes what a token was rotated to here, if the source rotated it to another.
@@ -159,21 +183,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         by: &Actor,
         now: Timestamp,
     ) -> Result<bool, Failed> {
-        let (mut chain, mut seen) = (Vec::new(), HashSet::new());
-        let mut next = here.successor();
-        while let Some(id) = next.filter(|id| Some(*id) != record.successor() && seen.insert(*id)) {
-            let row = self.store.find(id).await?;
-            let Some(rotated) = row.as_ref().and_then(Row::record) else { break };
-            // Nothing proves the row that names it.
-            if rotated.owner() != here.owner() || rotated.family() != here.family() {
-                break;
-            }
-            next = rotated.successor();
-            chain.push(rotated.clone());
-        }
         // The newest first: if this stops midway, the older ones still name it.
-        let living = chain.into_iter().rev().filter(|rotated| rotated.revocation().is_none());
-        for rotated in living {
+        for rotated in self.rotated_here_alone(record, here).await?.into_iter().rev() {
             let superseded = Some(rotated.successor().is_some());
             // Superseded by the one of the source. Otherwise it would count as the line's current
             // token, and its revocation as the line's, if the line was issued under a token.
@@ -189,6 +200,28 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(true)
     }
 
+    /// Lists the unrevoked tokens that a token was rotated to here, if the source rotated it to
+    /// another. The oldest comes first.
+    pub(super) async fn rotated_here_alone(
+        &self,
+        record: &TokenRecord,
+        here: &TokenRecord,
+    ) -> Result<Vec<TokenRecord>, Failed> {
+        let (mut living, mut seen) = (Vec::new(), HashSet::new());
+        let mut next = here.successor();
+        while let Some(id) = next.filter(|id| Some(*id) != record.successor() && seen.insert(*id)) {
+            let row = self.store.find(id).await?;
+            let Some(rotated) = row.as_ref().and_then(Row::record) else { break };
+            // Nothing proves the row that names it.
+            if rotated.owner() != here.owner() || rotated.family() != here.family() {
+                break;
+            }
+            next = rotated.successor();
+            living.extend(rotated.revocation().is_none().then(|| rotated.clone()));
+        }
+        Ok(living)
+    }
+
     /// Revokes what was issued under a token's line, except what the file says is good there.
     ///
     /// One by one: by their line, the revocation would reach what is good, too.
@@ -196,11 +229,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         &self,
         parent: &TokenRecord,
         revocation: &Revocation,
-        known: Known<'_>,
+        others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<(), Failed> {
-        for id in self.issued_here_alone(parent, known).await? {
+        for id in self.issued_here_alone(parent, others).await? {
             self.revoke_as_there(&Filter::of_id(id), revocation, by, now).await?;
         }
         Ok(())
@@ -210,10 +243,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     async fn issued_here_alone(
         &self,
         parent: &TokenRecord,
-        known: Known<'_>,
+        others: OtherRows<'_>,
     ) -> Result<Vec<TokenId>, Failed> {
         let mut issued = self.issued_under(parent).await?;
-        issued.retain(|id| !known.good.contains(id));
+        issued.retain(|id| !others.good.contains(id));
         Ok(issued)
     }
 

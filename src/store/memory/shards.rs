@@ -136,3 +136,38 @@ impl<T: Default> Drop for Exclusive<'_, T> {
         self.stripes.iter_mut().for_each(|stripe| **stripe = Some(value.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_change_that_panics_keeps_every_row_and_blocks_no_thread() {
+        let shards = Shards::new();
+        // Two of one shard.
+        let [before, during] = [1, 1 + SHARDS as u64].map(|id| TokenId::from_u64(id).unwrap());
+        shards.lock([before]).insert(before, "before");
+        let change = || {
+            let mut locked = shards.lock([before, during]);
+            locked.insert(during, "during");
+            panic!("in the middle of a change");
+        };
+        catch_unwind(AssertUnwindSafe(change)).unwrap_err();
+        thread::scope(|scope| {
+            // Enough of them to read by every stripe.
+            for _ in 0..2 * STRIPES {
+                scope.spawn(|| {
+                    assert_eq!(
+                        [before, during].map(|id| shards.get(id)),
+                        [Some("before"), Some("during")]
+                    );
+                });
+            }
+        });
+        shards.lock([before]).remove(before);
+        assert_eq!(shards.get(before), None);
+    }
+}

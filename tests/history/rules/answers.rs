@@ -2,10 +2,10 @@
 
 use app_tokens::error::DenialReason::{self, Expired, Idle, Revoked, Superseded, Unknown};
 use app_tokens::store::CLOCK_TOLERANCE;
-use app_tokens::{Access, TokenId, TokenView};
+use app_tokens::{Access, Attributes, TokenId, TokenView};
 
 use super::super::program::{
-    Change, Deed, Event, Reach, Refusal, Shown, Span, Turn, access, end_of,
+    Change, Deed, Event, Grant, Reach, Refusal, Shown, Span, Turn, attributes, covers, end_of,
 };
 use super::*;
 
@@ -19,10 +19,12 @@ impl<'h> Check<'h> {
         match event.deed {
             Deed::Issue { label, .. } => self.issued(label, None, event),
             Deed::IssueUnder { token, label, .. } => self.issued(label, Some(token), event),
-            Deed::Authenticate { token } => {
+            Deed::Authenticate { token, .. } => {
                 self.good(token, event);
-                if let Ok(Shown::Access(access)) = &event.answer {
+                self.decided_by_networks(token, event);
+                if let Ok(Shown::LetIn(access, attributes)) = &event.answer {
                     self.access_is_current(token, access, event);
+                    self.attributes_stay(token, attributes, event);
                 }
             }
             Deed::Change { token, change } => {
@@ -75,7 +77,7 @@ impl<'h> Check<'h> {
             }
             Deed::Issue { .. } => None,
             Deed::IssueUnder { token, .. }
-            | Deed::Authenticate { token }
+            | Deed::Authenticate { token, .. }
             | Deed::Change { token, .. }
             | Deed::Rotate { token, .. }
             | Deed::EndOverlap { token }
@@ -88,6 +90,10 @@ impl<'h> Check<'h> {
             (Refusal::LimitReached, _) => return self.limit_was_reached(event),
             (Refusal::LabelTaken, _) => return self.label_was_taken(id, event),
             (Refusal::Ended(reason), Some(id)) => return self.ended(id, *reason, event),
+            (Refusal::Outside, Some(id)) => {
+                self.good(id, event);
+                return self.decided_by_networks(id, event);
+            }
             (Refusal::Failed(_), _) | (_, None) => {
                 return self.break_by(event, NOTHING_FAILS, true);
             }
@@ -181,9 +187,11 @@ impl<'h> Check<'h> {
         let new = &event.tokens()[0];
         self.break_by(event, CHANGES_STAY, new.label().as_str() != label);
         let Some(parent) = parent else {
-            return;
+            return self.break_by(event, ATTRIBUTES_STAY, *new.attributes() != attributes(label));
         };
         self.good(parent, event);
+        // It has those of the token under which it was issued.
+        self.attributes_stay(parent, new.attributes(), event);
         self.access_is_current(parent, new.access(), event);
         let ends = self.own_ends(parent);
         let outlives = ends.current(event.span).all(|end| end_of(new) > *end);
@@ -196,6 +204,7 @@ impl<'h> Check<'h> {
 
     fn rotated(&mut self, old: TokenId, turn: Turn, new: &TokenView, event: &Event) {
         let span = event.span;
+        self.attributes_stay(old, new.attributes(), event);
         let others: Vec<(TokenId, &Event)> = self.other_winners(old, span).collect();
         let ends_at_once = |event: &Event| match event.deed {
             Deed::Rotate { turn, .. } => self.overlap(old, turn, event).1 == 0,
@@ -226,7 +235,7 @@ impl<'h> Check<'h> {
         let measures = self.it_and_successors(old, Some(new.id()));
         let has_end =
             |id: &TokenId| self.own_ends(*id).maybe_by(span).any(|end| *end == end_of(new));
-        let as_asked = turn.scopes.is_none_or(|scopes| *new.access() == access(scopes))
+        let as_asked = turn.grant.is_none_or(|grant| *new.access() == grant.access())
             && turn.end.map_or(measures.iter().any(has_end), |end| end_of(new) == end);
         self.break_by(event, CHANGES_STAY, !as_asked);
         let is_later = |id: &TokenId| self.own_ends(*id).before(span, |was| *was < end_of(new)).1;
@@ -242,7 +251,7 @@ impl<'h> Check<'h> {
         let label = self.labels(last).current(later).any(|label| *label == new.label().as_str());
         let end =
             turn.end.is_some() || self.own_ends(last).current(later).any(|end| *end == end_of(new));
-        let may_do = turn.scopes.is_some()
+        let may_do = turn.grant.is_some()
             || last != old
             || self.accesses(last).current(later).any(|access| access == new.access());
         self.break_if(!(label && end && may_do), CHANGES_STAY, || {
@@ -318,7 +327,7 @@ impl<'h> Check<'h> {
         let (span, interval) = (event.span, self.history.setting.interval);
         let mut others = self.history.events.iter().filter(|other| {
             let same = match (other.deed, event.deed) {
-                (Deed::Authenticate { token }, Deed::Authenticate { token: reused }) => {
+                (Deed::Authenticate { token, .. }, Deed::Authenticate { token: reused, .. }) => {
                     token == reused && other.on == event.on
                 }
                 _ => false,
@@ -354,10 +363,27 @@ impl<'h> Check<'h> {
         });
     }
 
+    /// Checks that the networks that a token had during a call decided who was let in.
+    fn decided_by_networks(&mut self, id: TokenId, event: &Event) {
+        let Deed::Authenticate { from, .. } = event.deed else {
+            return self.break_by(event, NOTHING_FAILS, true);
+        };
+        let is_let_in = event.answer.is_ok();
+        let explained =
+            self.accesses(id).current(event.span).any(|access| covers(access, from) == is_let_in);
+        self.break_by(event, NETWORKS, !explained);
+    }
+
+    fn attributes_stay(&mut self, id: TokenId, seen: &Attributes, event: &Event) {
+        let changed = seen != self.tokens[&id].made.attributes();
+        self.break_by(event, ATTRIBUTES_STAY, changed);
+    }
+
     /// Checks that what was read is what was written last, if that is certain.
     pub(super) fn is_current(&mut self, seen: &TokenView, event: &Event) {
         let (id, span) = (seen.id(), event.span);
         self.access_is_current(id, seen.access(), event);
+        self.attributes_stay(id, seen.attributes(), event);
         let label = self.labels(id).current(span).any(|label| *label == seen.label().as_str());
         // A superseded token has the end of its overlap.
         let end = seen.successor().is_some()
@@ -380,9 +406,9 @@ fn asked_end(event: &Event) -> Option<i64> {
 
 fn asked_access(event: &Event) -> Option<Access> {
     match event.deed {
-        Deed::Change { change: Change::Narrow(scopes), .. } => Some(access(scopes)),
-        Deed::Rotate { turn, .. } => turn.scopes.map(access),
-        Deed::IssueUnder { scopes, .. } => Some(access(scopes)),
+        Deed::Change { change: Change::Narrow(grant), .. } => Some(grant.access()),
+        Deed::Rotate { turn, .. } => turn.grant.map(Grant::access),
+        Deed::IssueUnder { grant, .. } => Some(grant.access()),
         _ => None,
     }
 }

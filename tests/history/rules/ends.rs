@@ -3,7 +3,7 @@
 use app_tokens::error::DenialReason::{self, Expired, Revoked, Superseded, Unknown};
 use app_tokens::{Access, TokenId, TokenView};
 
-use super::super::program::{Change, Deed, Event, Reach, Span, Turn, access, end_of};
+use super::super::program::{Change, Deed, Event, Reach, Span, Turn, end_of};
 use super::{Check, End, Known, Origin, is_reuse};
 
 impl<'h> Check<'h> {
@@ -86,7 +86,7 @@ impl<'h> Check<'h> {
             // A call that failed half-way may have revoked without deleting.
             Deed::Forget { token, reach: Reach::One } => whole_line(token, &[Revoked, Unknown]),
             Deed::Forget { token, .. } if is_his(token) => all(done, &[Revoked, Unknown]),
-            Deed::Authenticate { token }
+            Deed::Authenticate { token, .. }
                 if self.history.setting.reuse_ends_family
                     && is_reuse(event)
                     && is_of_family(token) =>
@@ -168,8 +168,8 @@ impl<'h> Check<'h> {
     pub(super) fn takes_away(&self, id: TokenId, event: &Event) -> (bool, bool) {
         let span = event.span;
         match event.deed {
-            Deed::Change { change: Change::Narrow(scopes), .. } => {
-                self.accesses(id).before(span, |was| !access(scopes).includes(was))
+            Deed::Change { change: Change::Narrow(grant), .. } => {
+                self.accesses(id).before(span, |was| !grant.access().includes(was))
             }
             Deed::Change { change: Change::Extend(end), .. } => {
                 self.own_ends(id).before(span, |was| *was > end)
@@ -248,8 +248,10 @@ impl<'h> Check<'h> {
     }
 
     pub(super) fn uses(&self, id: TokenId) -> impl Iterator<Item = &'h Event> {
-        let of_it =
-            move |event: &&Event| matches!(event.deed, Deed::Authenticate { token } if token == id);
-        self.history.events.iter().filter(of_it).filter(|event| event.answer.is_ok())
+        let is_it = move |event: &&Event| match event.deed {
+            Deed::Authenticate { token, .. } => token == id && event.answer.is_ok(),
+            _ => false,
+        };
+        self.history.events.iter().filter(is_it)
     }
 }

@@ -1,7 +1,7 @@
 //! Whether each list is right, alone and beside the others.
 
 use app_tokens::error::DenialReason::{Expired, Idle, Revoked, Superseded};
-use app_tokens::record::Status;
+use app_tokens::record::{LastUse, Status};
 use app_tokens::{TokenId, TokenView};
 
 use super::super::program::{Change, DAY, Deed, Event, Reach, Span, end_of};
@@ -31,6 +31,15 @@ impl<'h> Check<'h> {
                 }
             }
             self.is_current(line, event);
+            let is_let_in = |last: &LastUse| {
+                let at = last.at.as_unix();
+                self.uses(id).any(|used| {
+                    let Span { before, after, .. } = used.span;
+                    used.span.maybe_before(span) && (before..=after).contains(&at)
+                })
+            };
+            let is_real = line.last_use().is_none_or(is_let_in);
+            self.break_if(!is_real, USES_ARE_REAL, || format!("{line:?} in {event:?}"));
             let successor_is_its = line.successor().is_none_or(|successor| {
                 self.tokens.get(&successor).is_some_and(|successor| {
                     successor.origin == (Origin::Rotated { old: id })
@@ -165,7 +174,7 @@ impl<'h> Check<'h> {
         for event in events.iter().filter(|event| event.answer.is_ok()) {
             let is_active = |line: &&TokenView| line.status() == Some(Status::Active);
             let good: Vec<TokenId> = match event.deed {
-                Deed::Authenticate { token }
+                Deed::Authenticate { token, .. }
                 | Deed::IssueUnder { token, .. }
                 | Deed::Change { token, .. }
                 | Deed::Rotate { token, .. } => vec![self.family(token)],

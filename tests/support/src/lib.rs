@@ -1,6 +1,7 @@
 //! What the tests of the library and of the examples share: rows, chance, servers to talk to.
 #![allow(missing_docs, missing_debug_implementations, reason = "only tests use it")]
 
+pub mod by_reference;
 pub mod chance;
 pub mod damage;
 pub mod fail2ban;

@@ -7,14 +7,15 @@ use app_tokens::store::{
     Filter, Insert, Page, Purge, PurgeCutoff, Replace, Row, Supersede, Superseded, TokenStore,
 };
 
-use support::chance::{id as id_of, *};
-use support::reference::Reference;
+use crate::chance::{id as id_of, *};
+use crate::reference::Reference;
 
 /// Makes a `#[test]` of each function here. `$empty` returns a function that makes empty stores;
 /// `$rounds` is how often a test tries.
-macro_rules! tests {
+#[macro_export]
+macro_rules! by_reference_tests {
     ($empty:expr, $rounds:expr) => {
-        by_reference::tests!(@each $empty, $rounds;
+        $crate::by_reference_tests!(@each $empty, $rounds;
             a_list_by_sql_equals_the_list_by_the_reference
             each_fact_of_a_filter_alone_means_what_the_reference_says
             a_revocation_by_sql_revokes_what_the_reference_revokes
@@ -26,12 +27,12 @@ macro_rules! tests {
     (@each $empty:expr, $rounds:expr; $($test:ident)*) => {
         $(#[test]
         fn $test() {
-            by_reference::$test($empty, $rounds);
+            $crate::by_reference::$test($empty, $rounds);
         })*
     };
 }
 
-pub(crate) use tests;
+pub use crate::by_reference_tests as tests;
 
 pub fn a_list_by_sql_equals_the_list_by_the_reference<S: TokenStore>(
     empty: impl Fn() -> S,
