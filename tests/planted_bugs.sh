@@ -584,17 +584,17 @@ plant "a file is too old at once if revoked rows are hardly kept" src/authority/
 plant "a file revokes a token here by its id alone" src/authority/move_in/carry.rs \
     "if here.digest() != record.digest() || here.owner() != record.owner() {" \
     "if here.owner() != record.owner() {"
-plant "a moved revocation lies in the future" src/authority/move_in/carry.rs \
+plant "a moved revocation lies in the future" src/authority/move_in/revoke.rs \
     "let revocation = at_most(revocation.clone(), now);" \
     "let revocation = revocation.clone();"
-plant "a moved revocation is not told" src/authority/move_in/carry.rs \
+plant "a moved revocation is not told" src/authority/move_in/revoke.rs \
     "let reason = &revocation.reason;" \
     "let reason = &revocation.reason; if true { return }"
 plant "a rotation there lets a token live longer here" \
     src/authority/move_in/supersede.rs \
     "expires: is_sooner.then_some(record.expires())," \
     "expires: Some(record.expires()),"
-plant "a token that came back meanwhile counts as revoked" src/authority/move_in/carry.rs \
+plant "a token that came back meanwhile counts as revoked" src/authority/move_in/revoke.rs \
     "Ok((inserted == Inserted::Done).then_some(Outcome::RevokedNow))" \
     "Ok((inserted == Inserted::Done || true).then_some(Outcome::RevokedNow))"
 plant "a row that changed meanwhile counts as superseded" \

@@ -3,6 +3,8 @@
 mod all;
 mod carry;
 mod line;
+mod outcome;
+mod revoke;
 mod row;
 mod supersede;
 
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use self::all::all;
 use self::line::{is_of_a_line, was_current};
+use self::outcome::{OtherRows, Outcome, count, is_revoked_there};
 use self::row::{ended_as_there, insert_request};
 use super::{MAX_TRIES, TokenAuthority};
 use crate::authority::issue::unasked;
@@ -20,9 +23,8 @@ use crate::event::{ChangeEvent, Event};
 use crate::record::{Actor, Revocation, TokenRecord};
 use crate::row::ReadableRow;
 use crate::store::{Filter, Inserted, Row, TokenStore};
-use crate::text::{Operator, Owner, Reason};
+use crate::text::Operator;
 use crate::timestamp::Timestamp;
-use crate::token::TokenId;
 use crate::transfer::{
     KeptAsIs, Line, MoveInReport, MoveProgress, Source, TransferError, TransferFile,
 };
@@ -32,36 +34,6 @@ const AT_ONCE: usize = 32;
 
 /// How long a revoked row is kept at least, for the check of a file's age.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A line of rotations that was revoked here and not where the file comes from.
-type RevokedLine = (Owner, TokenId, Reason);
-
-/// What the file says of other rows.
-#[derive(Clone, Copy)]
-struct OtherRows<'r> {
-    /// What the source revoked of the rows that are written at the same time. At last, what is
-    /// revoked here as it is there.
-    revoked: &'r HashSet<TokenId>,
-    /// What was issued under a line, and is good at the source.
-    good: &'r HashSet<TokenId>,
-    /// Whether the whole file was read. Only then is `good` complete.
-    is_last: bool,
-}
-
-/// What became of one row of the file.
-enum Outcome {
-    New,
-    NewRevoked,
-    AlreadyThere,
-    /// It is there already, revoked as the source revoked it.
-    RevokedThere,
-    RevokedHere(RevokedLine),
-    RevokedNow,
-    SupersededNow,
-    Kept(KeptAsIs),
-    /// Other rows of the file decide.
-    Later,
-}
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Takes in the tokens of a transfer file, sealed anew for this realm under this ring.
@@ -272,36 +244,4 @@ impl<S: TokenStore> TokenAuthority<S> {
 
 fn is_derived(record: &&TokenRecord) -> bool {
     record.derived_from().is_some()
-}
-
-/// Returns whether the revocation of a token of a line, as it is here, is the source's.
-///
-/// Only for rotated lines, so that few ids are kept in memory.
-fn is_revoked_there(record: &TokenRecord, outcome: &Outcome) -> bool {
-    let is_theirs =
-        matches!(outcome, Outcome::NewRevoked | Outcome::RevokedNow | Outcome::RevokedThere);
-    is_theirs
-        && record.revocation().is_some()
-        && (record.family() != record.id() || record.successor().is_some())
-}
-
-/// Adds an outcome to the report.
-fn count(
-    report: &mut MoveInReport,
-    id: TokenId,
-    outcome: Outcome,
-    revoked_here: &mut HashSet<RevokedLine>,
-) {
-    match outcome {
-        Outcome::New => report.tokens += 1,
-        Outcome::NewRevoked => report.revoked += 1,
-        Outcome::AlreadyThere | Outcome::RevokedThere | Outcome::Later => report.already_there += 1,
-        Outcome::RevokedHere(line) => {
-            report.already_there += 1;
-            revoked_here.insert(line);
-        }
-        Outcome::RevokedNow => report.revoked_now.push(id),
-        Outcome::SupersededNow => report.superseded_now.push(id),
-        Outcome::Kept(why) => report.kept.push((id, why)),
-    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{OtherRows, Outcome};
+use super::outcome::{OtherRows, Outcome};
 use crate::authority::{TokenAuthority, WALK_PAGE};
 use crate::error::Failed;
 use crate::event::{ChangeEvent, ChangeKind, Event};
