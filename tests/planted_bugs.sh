@@ -254,6 +254,9 @@ plant "a revoked imported token is handed on as a password" src/authority/foreig
     "return Err(self.deny_status(&row, status, reason, now, origin).await.into());" \
     "_ = self.deny_status(&row, status, reason, now, origin).await; \
 return Err(AuthError::NotOurs(ParseError::NoPrefix));"
+plant "an import without schemes needs a key" src/authority/foreign.rs \
+    "if import.schemes().is_empty() {" \
+    "if false {"
 plant "a text with our prefix is tried as a foreign one" src/authority/foreign.rs \
     "if is_too_long || self.has_our_prefix(text) {" \
     "if is_too_long {"
