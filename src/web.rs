@@ -70,7 +70,8 @@
 //! # What is answered
 //!
 //! Each [`Answer`] has a word for programs in [`Answer::code`], and a text for people. If the host
-//! calls a token something else, set it by [`Login::with_noun`].
+//! calls a token something else, set it by [`Login::with_noun`]. If clients want JSON, see
+//! `Answer::into_response`.
 //!
 //! To a request that is refused:
 //!

@@ -841,6 +841,12 @@ plant "the host's own header goes inward" src/web/layer.rs \
 plant "a sign-in by password is not told where it is from" src/web/layer.rs \
     "let found = other_way(credentials.into_owned(), origin).await" \
     "let found = other_way(credentials.into_owned(), Origin::unknown()).await"
+plant "a response of a refusal does not hold its answer" src/web/answer.rs \
+    "response.extensions_mut().insert(self);" \
+    ""
+plant "the answer in a response has another noun than its text" src/web/challenge_layer.rs \
+    "answer.body.clone_from(&body);" \
+    "_ = answer;"
 plant "a script gets the challenge of the host's own" src/web/challenge_layer.rs \
     "if is_silent {" \
     "if false {"

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -36,7 +36,8 @@ use crate::store::TokenStore;
 /// without a token, such as CORS or a status page.
 ///
 /// It works with axum routers, and with any tower service with a response body that can be made
-/// from a `String`.
+/// from a `String`. Its refusals are plain text. [`Answer::into_response`] says how to send others,
+/// such as JSON.
 ///
 /// ```
 /// use app_tokens::{Caller, Requirement, TokenAuthority};
@@ -401,24 +402,5 @@ impl<S, A> Clone for Gate<S, A> {
             on_refusal: self.on_refusal.clone(),
             optional: self.optional,
         }
-    }
-}
-
-impl Answer {
-    /// Makes a response of the `http` crate.
-    ///
-    /// An invalid status, which only the host itself can set, becomes 500. A header with an invalid
-    /// value is left out.
-    #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
-    pub fn into_response<B: From<String>>(self) -> Response<B> {
-        let mut response = Response::new(B::from(self.body));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                response.headers_mut().append(name, value);
-            }
-        }
-        response
     }
 }
