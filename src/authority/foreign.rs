@@ -101,8 +101,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// [`Login`](crate::web::Login), which does.
     ///
     /// **The ring needs an `import` key**, as [`KeyRing::new_import_text`] makes, unless the import
-    /// has no schemes. Without the key, each text that is not ours fails, such as a password. Tokens
-    /// of ours still enter, so it shows only at the first such text.
+    /// has no schemes. Without the key, each text that is not ours fails, such as a password.
+    /// Tokens of ours still enter, so it shows only at the first such text.
     ///
     /// # Errors
     /// [`AuthError`], as for [`TokenAuthority::authenticate`]. It also fails if too many slow

@@ -215,7 +215,8 @@ impl Answer {
     ///     };
     ///     let json = HeaderValue::from_static("application/json");
     ///     response.headers_mut().insert(CONTENT_TYPE, json);
-    ///     let body = serde_json::json!({ "error": answer.code, "message": answer.body.trim_end() });
+    ///     let message = answer.body.trim_end();
+    ///     let body = serde_json::json!({ "error": answer.code, "message": message });
     ///     *response.body_mut() = Body::from(body.to_string());
     ///     response
     /// }

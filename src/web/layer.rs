@@ -135,6 +135,10 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// forbidden. If the policy records origins and no client program is named, it is the
     /// `User-Agent`.
     ///
+    /// **An unknown address is no error:** nothing reports it, and last uses are recorded without
+    /// one. axum has a `ConnectInfo` only if the router is served by
+    /// `into_make_service_with_connect_info`.
+    ///
     /// ```
     /// # use app_tokens::{Origin, TokenAuthority, web::{Login, NamesAreOwners, TokenLayer}};
     /// use app_tokens::access::Network;
@@ -179,16 +183,22 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// other refusals are no events, such as a secret that is no token. What `require` or a handler
     /// refuses is not reported here.
     ///
+    /// A router that nests routes may cut off the beginning of the path. In axum, `OriginalUri` in
+    /// the extensions has the whole.
+    ///
     /// ```
     /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners, Refusal, TokenLayer}};
     /// # let tokens = TokenAuthority::in_memory("acme")?;
     /// # let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
-    /// let layer = TokenLayer::new(login).on_refusal(|request, origin, refusal| match refusal {
-    ///     // Most clients begin without credentials.
-    ///     Refusal::NoCredentials => {}
-    ///     refusal => {
-    ///         eprintln!("{:?} {}: {refusal}", origin.known_address(), request.uri.path());
-    ///     }
+    /// let layer = TokenLayer::new(login).on_refusal(|request, origin, refusal| {
+    ///     let why = match refusal {
+    ///         // Most clients begin without credentials.
+    ///         Refusal::NoCredentials => return,
+    ///         // Printed, every denied token is only "not valid". The reason is for logs alone.
+    ///         Refusal::Denied(denied) => denied.reason().as_str().to_owned(),
+    ///         refusal => refusal.to_string(),
+    ///     };
+    ///     eprintln!("{:?} {}: {why}", origin.known_address(), request.uri.path());
     /// });
     /// # Ok::<(), app_tokens::error::SetupError>(())
     /// ```
