@@ -24,6 +24,9 @@ use crate::present::Authenticated;
 /// **A handler that doesn't take a `Caller` is guarded by this layer alone.** If its route lacks
 /// `require`, it runs for every valid token.
 ///
+/// The requirement must be `'static`. [`Requirement::one_of`] says how, for names that are read at
+/// run time.
+///
 /// Choose the scope by what the route does, not by its HTTP method. If a handler needs more, as for
 /// WebDAV's COPY and MOVE, it calls [`Caller::require`](crate::Caller::require).
 ///
