@@ -254,6 +254,9 @@ plant "a revoked imported token is handed on as a password" src/authority/foreig
     "return Err(self.deny_status(&row, status, reason, now, origin).await.into());" \
     "_ = self.deny_status(&row, status, reason, now, origin).await; \
 return Err(AuthError::NotOurs(ParseError::NoPrefix));"
+plant "an import without schemes needs a key" src/authority/foreign.rs \
+    "if import.schemes().is_empty() {" \
+    "if false {"
 plant "a text with our prefix is tried as a foreign one" src/authority/foreign.rs \
     "if is_too_long || self.has_our_prefix(text) {" \
     "if is_too_long {"
@@ -956,6 +959,12 @@ plant "the host's own header goes inward" src/web/layer.rs \
 plant "a sign-in by password is not told where it is from" src/web/layer.rs \
     "let found = other_way(credentials.into_owned(), origin).await" \
     "let found = other_way(credentials.into_owned(), Origin::unknown()).await"
+plant "a response of a refusal does not hold its answer" src/web/answer.rs \
+    "response.extensions_mut().insert(self);" \
+    ""
+plant "the answer in a response has another noun than its text" src/web/challenge_layer.rs \
+    "answer.body.clone_from(&body);" \
+    "_ = answer;"
 plant "a script gets the challenge of the host's own" src/web/challenge_layer.rs \
     "if is_silent {" \
     "if false {"
