@@ -103,7 +103,7 @@ impl<'h> Check<'h> {
                 was_rotated || self.maybe_out_of_use(id, span) || self.somebody_changed(id, span)
             }
             (Refusal::Rotated, Some(id)) => {
-                // A change is refused whatever became of the overlap. A rotation is, if that is over.
+                // A change is refused whatever became of the overlap, a rotation if that is over.
                 let is_over = matches!(event.deed, Deed::Change { .. })
                     || self.maybe_ended(id, span, Some(Superseded))
                     || self.maybe_idle(id, span);
