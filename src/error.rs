@@ -315,7 +315,8 @@ pub enum ChangeError {
     DamagedRow(TokenId),
     /// The token was rotated already. Change its line's current token instead.
     ///
-    /// If it was to be rotated again: its successor was used, has ended or has changed.
+    /// If it was to be rotated again: its overlap is over, or its successor was used, has ended or
+    /// has changed.
     #[error("the token was already rotated; use {current}, which replaced it")]
     Rotated {
         /// The current token of the line. If the line no longer has one, the token's successor.

@@ -7,11 +7,24 @@ use tracing::field::{DebugValue, debug, display};
 use crate::access::Selection;
 use crate::error::DenialReason;
 use crate::event::{Event, Observer};
+use crate::record::Status;
+use crate::store::Filter;
 
 /// Emits each event by `tracing`, under the target `app_tokens`.
 ///
-/// The event's name is `app_tokens.` and a word, such as `app_tokens.issued`. The fields are those
-/// of the [`Event`], with a token by its id, owner and label. A field without a value is left out.
+/// The field `event` is the event's [name](Event::name), such as `issued`: filter a log by it. The
+/// event's name for `tracing`, which most logs leave out, has `app_tokens.` before that word.
+///
+/// The other fields are those of the [`Event`], with a token by its id, owner and label. `reason`,
+/// `change` and `status` are words such as `wrong_secret`, by `as_str`. A field without a value is
+/// left out.
+///
+/// `revoked` and `forgotten` have each fact of their [`Filter`] as a field of that name. So
+/// [`revoke`](crate::TokenAuthority::revoke) tells the `family` and the `owner` of its line.
+///
+/// ```text
+/// event="revoked" count=2 owner=alice family=askgagkera reason=requested by=owner alice
+/// ```
 ///
 /// `changed` also has the token's access and end as they are now. So the change can be made again
 /// after a backup was restored. `scopes`, `resources` and `networks` are lists, each item in
@@ -46,8 +59,18 @@ pub struct TracingObserver;
 fn listed<T: fmt::Display>(selected: &Selection<T>) -> Option<DebugValue<Vec<String>>> {
     match selected {
         Selection::All => None,
-        Selection::Only(items) => Some(debug(items.iter().map(T::to_string).collect())),
+        Selection::Only(items) => Some(quoted(items)),
     }
+}
+
+/// Writes the items as a list, or nothing if there are none.
+fn some_of<T: fmt::Display>(items: &[T]) -> Option<DebugValue<Vec<String>>> {
+    (!items.is_empty()).then(|| quoted(items))
+}
+
+/// Writes items as a list, each in quotes.
+fn quoted<T: fmt::Display>(items: &[T]) -> DebugValue<Vec<String>> {
+    debug(items.iter().map(T::to_string).collect())
 }
 
 /// Emits one event. The level must be known at compile time, so each level is a call of its own.
@@ -57,6 +80,7 @@ macro_rules! emit {
             name: concat!("app_tokens.", $name),
             target: "app_tokens",
             tracing::Level::$level,
+            event = $name,
             $($field)*
         )
     };
@@ -67,6 +91,35 @@ macro_rules! emit {
             emit!(at WARN, $name, is_certain = false, $($field)*);
         }
     };
+}
+
+/// Emits an event about all tokens that a filter selects, with the filter's facts as fields.
+macro_rules! emit_filtered {
+    ($filter:expr, $is_certain:expr, $name:literal, $($field:tt)*) => {{
+        // Without `..`: a fact that is left out would show a small revocation as a large one.
+        let Filter {
+            id,
+            owner,
+            family,
+            except_family,
+            key_id,
+            except_key_ids,
+            revoked,
+            superseded,
+            expires_before,
+            expires_from,
+            created_before,
+            last_used_before,
+        } = $filter;
+        emit!($is_certain, $name, id = id.map(display), owner = owner.as_ref().map(display),
+            family = family.map(display), except_family = except_family.map(display),
+            key_id = key_id.map(display), except_key_ids = some_of(except_key_ids),
+            revoked = *revoked, superseded = *superseded,
+            expires_before = expires_before.map(display),
+            expires_from = expires_from.map(display),
+            created_before = created_before.map(display),
+            last_used_before = last_used_before.map(display), $($field)*)
+    }};
 }
 
 impl Observer for TracingObserver {
@@ -113,8 +166,8 @@ impl Observer for TracingObserver {
                 let address = address.map(display);
                 macro_rules! denied {
                     ($level:ident) => {
-                        emit!(at $level, "denied", id, ?reason, owner, label, address, client,
-                            "token denied")
+                        emit!(at $level, "denied", id, reason = reason.as_str(), owner, label,
+                            address, client, "token denied")
                     };
                 }
                 match reason {
@@ -136,25 +189,29 @@ impl Observer for TracingObserver {
             }
             Event::Examined { token } => {
                 emit!(at INFO, "examined", id = %token.id(), owner = %token.owner(),
-                    label = %token.label(), "token examined by its holder");
+                    label = %token.label(), status = token.status().map(Status::as_str),
+                    "token examined by its holder");
             }
             Event::Changed { token, change, revoked_derived, by, is_certain } => {
                 let access = token.access();
                 emit!(is_certain, "changed", id = %token.id(), owner = %token.owner(),
-                    label = %token.label(), ?change, scopes = listed(access.granted_scopes()),
+                    label = %token.label(), change = change.as_str(),
+                    scopes = listed(access.granted_scopes()),
                     resources = listed(access.granted_resources()),
                     networks = listed(access.granted_networks()), expires = %token.expires(),
                     revoked_derived, by = %by, "token changed");
             }
             Event::Resealed { count, trusted, trusted_by } => {
-                emit!(at INFO, "resealed", count, ?trusted,
+                emit!(at INFO, "resealed", count, trusted = some_of(trusted),
                     trusted_by = trusted_by.map(display), "rows resealed");
             }
             Event::Revoked { filter, count, is_certain, reason, by } => {
-                emit!(is_certain, "revoked", count, ?filter, %reason, by = %by, "tokens revoked");
+                emit_filtered!(filter, is_certain, "revoked", count, %reason, by = %by,
+                    "tokens revoked");
             }
             Event::Forgotten { filter, count, is_certain, by } => {
-                emit!(is_certain, "forgotten", count, ?filter, by = %by, "tokens forgotten");
+                emit_filtered!(filter, is_certain, "forgotten", count, by = %by,
+                    "tokens forgotten");
             }
             Event::UsageNotWritten { error } => {
                 emit!(at ERROR, "usage_not_written", %error, "last uses not written");

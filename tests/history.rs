@@ -66,7 +66,6 @@ fn histories_on_memory_keep_the_rules() {
         "Rotate MoreAccess",
         "Rotate NoLife",
         "Rotate Derived",
-        "Rotate Ended(Superseded)",
         "EndOverlap ok",
         "EndOverlap ended some",
         "RevokeOne ok",

@@ -113,7 +113,6 @@ fn assert_nothing_is_left_out(seen: &Seen) {
         "Refused(in use)",
         "NotActive(Idle)",
         "NotActive(Expired)",
-        "NotActive(Superseded)",
         "NotActive(Revoked)",
         "Leaks(None)",
         "Leaks(Some(NoToken))",

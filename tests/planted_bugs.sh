@@ -743,6 +743,12 @@ plant "a token can be narrowed to more than it may" src/authority/change.rs \
 plant "a rotated token can be extended" src/authority/change.rs \
     "self.refuse_superseded(&old, own_use, now).await?;" \
     ""
+plant "a second rotation after the overlap replaces the successor" src/authority/change.rs \
+    "let unused = self.refuse_ended(&old, own_use, now).and(found);" \
+    "let unused = found;"
+plant "a revoked token names its successor" src/authority/change.rs \
+    "ended @ (Status::Revoked | Status::Tampered) => Ok(ChangeError::NotActive(ended))," \
+    "Status::Revoked | Status::Tampered => Ok(ChangeError::Rotated { current: successor }),"
 plant "a second rotation takes the wider access of both" src/issue.rs \
     "None => both.into_iter().find(within_both)" \
     "None => Some(both[0])"

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use app_tokens::error::{DenialReason, Failed};
 use app_tokens::event::{ChangeKind, Event, Observer as _, TracingObserver};
 use app_tokens::record::Actor;
+use app_tokens::record::KeyId;
 use app_tokens::store::{Filter, MemoryStore};
 use app_tokens::{Access, KeyRing, NewToken, Operator, Owner, Policy, Reason, TokenAuthority};
 use tracing_core::field::{Field, Visit};
@@ -103,8 +104,11 @@ async fn the_events_of_a_tokens_life_hold_no_secret() {
     ] {
         assert_eq!(issued.get(field).map(String::as_str), Some(value), "{field}");
     }
+    let revoked = &told[2].fields;
+    assert_eq!((&*revoked["family"], &*revoked["owner"], &*revoked["count"]), (id, "alice", "1"));
+    assert!(!revoked.contains_key("id") && !revoked.contains_key("filter"), "{revoked:?}");
     let denied = &told[3].fields;
-    assert_eq!((&*denied["reason"], &*denied["id"], &*denied["owner"]), ("Revoked", id, "alice"));
+    assert_eq!((&*denied["reason"], &*denied["id"], &*denied["owner"]), ("revoked", id, "alice"));
     assert!(!denied.contains_key("address") && !denied.contains_key("client"));
     let text = format!("{told:?}");
     let hidden = &secret["acme_".len() + 10..];
@@ -180,17 +184,64 @@ async fn every_event_has_its_level() {
         let [told] = &told[..] else { panic!("{event:?} was told as {told:?}") };
         let expected = format!("app_tokens.{name}");
         assert_eq!((told.name, told.level), (expected.as_str(), level), "{event:?}");
+        // Most logs leave the name out, so a field has the word.
+        assert_eq!(told.fields["event"], event.name());
         if name == "denied" {
             let (address, client) = (&*told.fields["address"], &*told.fields["client"]);
             assert_eq!((address, client), ("192.0.2.7", "rclone"));
         }
+        if name == "examined" {
+            assert_eq!(told.fields["status"], "active");
+        }
+        if name == "resealed" {
+            assert_eq!(told.fields["trusted"], format!("[\"{id}\"]"));
+        }
         if name == "changed" {
             // All that a person needs to make the change again over a restored backup.
             let field = |name| told.fields.get(name).map(String::as_str);
+            assert_eq!(field("change"), Some("narrowed"));
             assert_eq!(field("scopes"), Some(r#"["files:read", "files:write"]"#));
             assert_eq!(field("resources"), Some(r#"["under:a \"b"]"#));
             assert_eq!(field("networks"), None, "all");
             assert_eq!(field("expires"), Some(&*token.expires().to_string()));
+        }
+    }
+}
+
+#[test]
+fn each_fact_of_a_filter_is_a_field_and_no_other_is_there() {
+    let (alice, id) = (Owner::new("alice").unwrap(), "askgagkera".parse().unwrap());
+    let (key, at) = (KeyId::new(2).unwrap(), "2026-03-01T12:00:00Z".parse().unwrap());
+    let every = Filter::every_token;
+    let instant = "2026-03-01T12:00:00Z";
+    for (filter, field, value) in [
+        (Filter::of_id(id), "id", "askgagkera"),
+        (Filter::of_owner(&alice), "owner", "alice"),
+        (Filter { family: Some(id), ..every() }, "family", "askgagkera"),
+        (Filter { except_family: Some(id), ..every() }, "except_family", "askgagkera"),
+        (Filter { key_id: Some(key), ..every() }, "key_id", "2"),
+        (Filter { except_key_ids: vec![key], ..every() }, "except_key_ids", r#"["2"]"#),
+        (Filter { revoked: Some(false), ..every() }, "revoked", "false"),
+        (Filter { superseded: Some(true), ..every() }, "superseded", "true"),
+        (Filter { expires_before: Some(at), ..every() }, "expires_before", instant),
+        (Filter { expires_from: Some(at), ..every() }, "expires_from", instant),
+        (Filter { created_before: Some(at), ..every() }, "created_before", instant),
+        (Filter { last_used_before: Some(at), ..every() }, "last_used_before", instant),
+    ] {
+        let (filter, by) = (&filter, &Actor::from(alice.clone()));
+        let capture = Capture::default();
+        let guard = capture.begin();
+        let (count, is_certain, reason) = (1, true, &Reason::REQUESTED);
+        TracingObserver.observe(&Event::Revoked { filter, count, is_certain, reason, by });
+        TracingObserver.observe(&Event::Forgotten { filter, count, is_certain, by });
+        drop(guard);
+        let told = capture.take();
+        assert_eq!(told.len(), 2);
+        for mut told in told {
+            assert_eq!(told.fields.remove(field).as_deref(), Some(value), "{filter:?}");
+            told.fields.remove("reason");
+            let rest: Vec<_> = told.fields.into_keys().collect();
+            assert_eq!(rest, ["by", "count", "event", "is_certain", "message"], "{filter:?}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::issue::New;
 use super::{MAX_TRIES, TokenAuthority};
 use crate::access::Access;
-use crate::error::ChangeError;
+use crate::error::{ChangeError, Failed};
 use crate::event::{self, ChangeEvent, Event};
 use crate::issue::{self, IssuedToken, Rotation};
 use crate::record::{Actor, Lifetime, Revocation, Status, TokenRecord};
@@ -129,8 +129,9 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// ```
     ///
     /// # Errors
-    /// - [`ChangeError`] if the token is unknown, not active, rotated already, or changed by
-    ///   another call.
+    /// - [`ChangeError::Rotated`] if the token was rotated already, as by a second click. It names
+    ///   the current token. With a running overlap, only if the new token can't be replaced.
+    /// - [`ChangeError`] if the token is unknown, not active, or changed by another call.
     /// - Also if the new token would do more, or if its end or the overlap is not allowed.
     /// - [`ChangeError::DamagedRow`] if another row of its line is damaged.
     #[doc(alias("regenerate", "refresh", "renew", "replace"))]
@@ -209,19 +210,17 @@ impl<S: TokenStore> TokenAuthority<S> {
         self.flush_usage().await?;
         let found = self.read(by, successor).await;
         let now = self.now();
-        self.refuse_ended(&old, own_use, now)?;
-        let unused = found.and_then(|(successor, own_use)| {
+        let unused = self.refuse_ended(&old, own_use, now).and(found);
+        let unused = unused.and_then(|(successor, own_use)| {
             self.refuse_ended(&successor, own_use, now)?;
             Ok(successor.record().is_unused().then_some(successor))
         });
         match unused {
             Ok(Some(successor)) => Ok((old, Some(successor), now)),
             Err(ChangeError::Failed(failed)) => Err(ChangeError::Failed(failed)),
-            // Whatever became of the successor, this token was rotated and can't be rotated again.
-            Ok(None) | Err(_) => {
-                let current = self.current_of(old.record(), successor).await?;
-                Err(ChangeError::Rotated { current })
-            }
+            // Whatever became of the overlap and of the successor, this token was rotated and can't
+            // be rotated again. A second click on "rotate" ends here, and is to find the new one.
+            Ok(None) | Err(_) => Err(self.superseded(&old, successor, own_use, now).await?),
         }
     }
 
@@ -299,14 +298,27 @@ impl<S: TokenStore> TokenAuthority<S> {
         own_use: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<(), ChangeError> {
-        let Some(successor) = row.record().successor() else {
-            return Ok(());
-        };
+        match row.record().successor() {
+            Some(successor) => Err(self.superseded(row, successor, own_use, now).await?),
+            None => Ok(()),
+        }
+    }
+
+    /// Says why a superseded token can't be changed, and names the current token of its line.
+    ///
+    /// That is left out if the row is revoked or tampered with, as its successor is then unproven.
+    async fn superseded(
+        &self,
+        row: &ReadableRow,
+        successor: TokenId,
+        own_use: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<ChangeError, Failed> {
         match self.status(row, now, own_use)? {
-            ended @ (Status::Revoked | Status::Tampered) => Err(ChangeError::NotActive(ended)),
+            ended @ (Status::Revoked | Status::Tampered) => Ok(ChangeError::NotActive(ended)),
             Status::Active | Status::Idle | Status::Expired | Status::Superseded => {
                 let current = self.current_of(row.record(), successor).await?;
-                Err(ChangeError::Rotated { current })
+                Ok(ChangeError::Rotated { current })
             }
         }
     }

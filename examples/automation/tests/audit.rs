@@ -38,7 +38,7 @@ fn each_refused_login_is_one_line_and_fail2ban_takes_guesses_for_guesses() {
     assert_eq!(refused[0]["account"], "admin");
     let denied = place.audited("token denied");
     let reasons: Vec<&str> = denied.iter().map(|line| line["reason"].as_str().unwrap()).collect();
-    assert_eq!(reasons, ["Mistyped", "OtherOwner", "Revoked"]);
+    assert_eq!(reasons, ["mistyped", "other_owner", "revoked"]);
     assert_eq!(denied[2]["id"], id);
     assert!(refused.iter().chain(&denied).all(|line| line["address"] == "127.0.0.1"));
     if let Some(banned) = guesses(&place.path("audit.log")) {

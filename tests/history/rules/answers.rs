@@ -103,9 +103,12 @@ impl<'h> Check<'h> {
                 was_rotated || self.maybe_out_of_use(id, span) || self.somebody_changed(id, span)
             }
             (Refusal::Rotated, Some(id)) => {
-                let is_extended = matches!(event.deed, Deed::Change { .. });
+                // A change is refused whatever became of the overlap, a rotation if that is over.
+                let is_over = matches!(event.deed, Deed::Change { .. })
+                    || self.maybe_ended(id, span, Some(Superseded))
+                    || self.maybe_idle(id, span);
                 self.successors(id).any(|successor| {
-                    is_extended && self.tokens[&successor].born.maybe_before(span)
+                    is_over && self.tokens[&successor].born.maybe_before(span)
                         || self.maybe_out_of_use(successor, span)
                         || self.somebody_changed(successor, span)
                         || self.maybe_used(successor, span)

@@ -101,7 +101,15 @@ impl Model {
     pub(crate) fn rotate(&mut self, who: &Who, id: TokenId, turn: &Turn, new: TokenId) -> Verdict {
         let successor = self.visible(who, id).and_then(|row| row.line.successor);
         self.write_uses_if(successor.is_some());
-        let row = self.good(who, id)?;
+        let row = match (self.good(who, id), successor) {
+            (Ok(row), _) => row,
+            // Rotated without overlap, or idle in its overlap: not to be rotated again.
+            (Err(Answer::NotActive(status)), Some(successor)) if status != Status::Revoked => {
+                let old = self.visible(who, id).map(|row| row.line.clone());
+                return Err(old.map_or(Answer::Unknown, |old| self.rotated_to(&old, successor)));
+            }
+            (Err(refused), _) => return Err(refused),
+        };
         let last = match successor.map(|successor| self.good(who, successor)) {
             None => row,
             Some(Ok(last)) => last,

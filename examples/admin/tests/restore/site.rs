@@ -194,13 +194,17 @@ impl<'s> Site<'s> {
         // A subscriber of `tracing` is one for the whole process, which has two sites.
         let write = move |event: &Event<'_>| {
             let line = match event {
-                Event::Revoked { filter, .. } => {
-                    json!({ "message": "tokens revoked", "filter": format!("{filter:?}") })
-                }
+                Event::Revoked { filter, .. } => json!({
+                    "message": "tokens revoked",
+                    "id": filter.id,
+                    "owner": filter.owner,
+                    "family": filter.family,
+                    "except_family": filter.except_family,
+                }),
                 Event::Changed { token, change, .. } => json!({
                     "message": "token changed",
                     "id": token.id().to_string(),
-                    "change": format!("{change:?}"),
+                    "change": change.as_str(),
                 }),
                 _ => return,
             };

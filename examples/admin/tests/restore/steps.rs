@@ -104,7 +104,7 @@ impl<'a> Steps<'a> {
                 }
                 assert!(ran.code == Some(0) && is_seen || is_gone, "{line:?}: {ran:?}");
             }
-            let id = fact(event["filter"].as_str().unwrap_or_default(), "family");
+            let id = event["family"].as_str();
             if let ("tokens forgotten", Some(id)) = (event["message"].as_str().unwrap(), id) {
                 self.forgotten.borrow_mut().extend(import_of(id, earlier).map(named));
             }
@@ -121,33 +121,33 @@ impl<'a> Steps<'a> {
         match text("message") {
             "tokens revoked" | "tokens forgotten" => {
                 let of = if text("message") == "tokens revoked" { 0 } else { 2 };
-                let filter = text("filter");
+                let fact = |name: &str| event[name].as_str();
                 let by_id = |id: &str| fill(&revoke[of], &[("ID", &[id])]);
-                if let Some(kept) = fact(filter, "except_family") {
-                    let owner = fact(filter, "owner").unwrap();
+                if let Some(kept) = fact("except_family") {
+                    let owner = fact("owner").unwrap();
                     let others = self
                         .listed(owner)
                         .into_iter()
                         .filter(|token| token["family"] != kept && token["derived_from"] != kept);
                     return others.map(|token| by_id(token["id"].as_str().unwrap())).collect();
                 }
-                match fact(filter, "family").or(fact(filter, "id")) {
+                match fact("family").or(fact("id")) {
                     Some(id) => for_each(id, &by_id),
                     None => {
-                        let owner = fact(filter, "owner").unwrap();
+                        let owner = fact("owner").unwrap();
                         vec![fill(&revoke[of + 1], &[("OWNER", &[owner])])]
                     }
                 }
             }
             "token rotated" => for_each(text("old"), &|id| fill(&rotate[0], &[("ID", &[id])])),
             "token changed" => match text("change") {
-                "OverlapEnded" => for_each(text("id"), &|id| fill(&rotate[0], &[("ID", &[id])])),
-                "Narrowed" => for_each(text("id"), &|id| fill_by_access(&narrow[0], id, event)),
-                "Extended" => for_each(text("id"), &|id| {
+                "overlap_ended" => for_each(text("id"), &|id| fill(&rotate[0], &[("ID", &[id])])),
+                "narrowed" => for_each(text("id"), &|id| fill_by_access(&narrow[0], id, event)),
+                "extended" => for_each(text("id"), &|id| {
                     fill(&narrow[1], &[("ID", &[id]), ("END", &[text("expires")])])
                 }),
                 // The second step has done that again.
-                "Renamed" | "Superseded" => Vec::new(),
+                "renamed" | "superseded" => Vec::new(),
                 other => panic!("no step for a change {other}"),
             },
             IMPORTED | "token taken in from a transfer file" => Vec::new(),
@@ -218,15 +218,6 @@ fn import_of<'e>(id: &str, earlier: &'e [Value]) -> Option<&'e Value> {
 
 fn named(import: &Value) -> (Value, Value) {
     (import["owner"].clone(), import["label"].clone())
-}
-
-/// Returns a fact of a filter: an id, or an owner.
-fn fact<'f>(filter: &'f str, name: &str) -> Option<&'f str> {
-    let (_, rest) = filter.split_once(&format!(" {name}: Some("))?;
-    match rest.strip_prefix('"') {
-        Some(owner) => Some(owner.split_once("\")")?.0),
-        None => Some(rest.strip_prefix("TokenId(")?.split_once(')')?.0),
-    }
 }
 
 fn fill_by_access(command: &str, id: &str, event: &Value) -> Vec<String> {
