@@ -34,7 +34,7 @@
 //! | accepts tokens only | [`Login::enter`] |
 //! | also has passwords of its own | [`Login::try_enter`]; see [`beside_passwords`] |
 //! | has a protocol without headers (SASL PLAIN, LDAP bind) | [`Login::enter_with`] |
-//! | uses tower or axum | `TokenLayer`, and `require` on each route |
+//! | uses tower or axum | `TokenLayer`, and `require` on each route; see the example `axum` |
 //! | writes 401 answers of its own with tower | `ChallengeLayer` around them |
 //!
 //! # What is read

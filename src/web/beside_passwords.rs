@@ -37,8 +37,34 @@
 //! }
 //! ```
 //!
-//! With tower, `TokenLayer::or_else` calls your check with the request's origin, and
-//! `require(…).or_signed_in` lets its users reach a route.
+//! With tower, `TokenLayer::or_else` calls your check with the request's origin. What it returns
+//! for a password is an extension of the request, such as `SignedIn`.
+//!
+//! - On a route for both, `require(…).or_signed_in::<SignedIn>()` also lets in those users.
+//! - On a route for the password only, each handler takes `SignedIn` as an argument. A token brings
+//!   none, so it gets the answer of the extractor, which you write. The example `axum` does this:
+//!
+//! ```
+//! use app_tokens::{Owner, web::Answer};
+//! use axum::extract::FromRequestParts;
+//! use axum::http::request::Parts;
+//!
+//! #[derive(Clone)]
+//! struct SignedIn(Owner);
+//!
+//! impl<S: Send + Sync> FromRequestParts<S> for SignedIn {
+//!     type Rejection = Answer;
+//!
+//!     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<SignedIn, Answer> {
+//!         parts.extensions.get().cloned().ok_or_else(|| Answer {
+//!             status: 403,
+//!             code: "password_needed",
+//!             headers: Vec::new(),
+//!             body: String::from("Sign in with your main password.\n"),
+//!         })
+//!     }
+//! }
+//! ```
 //!
 //! # What to refuse to tokens
 //!
