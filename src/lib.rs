@@ -79,7 +79,8 @@
 //! [`require`](Authenticated::require), with a scope or with [`Requirement::ANY_VALID_TOKEN`]. That
 //! yields a [`Caller`] with the owner. Scopes are an enum of yours
 //! ([`ScopeName`](access::ScopeName)), or texts. Of those in [`Requirement::one_of`], any one is
-//! enough.
+//! enough. A handler that needs no owner must call `require`, too. With the feature `tower`, put
+//! `web::require` on every route.
 //!
 //! **List.** [`all_of`](TokenAuthority::all_of) is the list for a settings page, at most 1,000
 //! tokens. [`list`](TokenAuthority::list) goes page by page. Both hold [`TokenView`]s: label,

@@ -115,8 +115,8 @@ fn failed() -> Failed {
 
 /// Fails as a random source that repeats itself.
 fn not_random() -> RandomSourceFailed {
-    struct Stuck;
-    impl rand_core::TryRng for Stuck {
+    struct Repeating;
+    impl rand_core::TryRng for Repeating {
         type Error = std::convert::Infallible;
         fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
             Ok(0)
@@ -129,8 +129,8 @@ fn not_random() -> RandomSourceFailed {
             Ok(())
         }
     }
-    impl rand_core::TryCryptoRng for Stuck {}
-    crate::random::Secret::draw(&mut Stuck).unwrap_err()
+    impl rand_core::TryCryptoRng for Repeating {}
+    crate::random::Secret::draw(&mut Repeating).unwrap_err()
 }
 
 fn errors_of_acts(lines: &mut Vec<String>) {

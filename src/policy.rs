@@ -285,6 +285,10 @@ impl Policy {
     }
 
     /// Records the address and the client of the last use. They are personal data.
+    ///
+    /// What the host's [`Origin`](crate::Origin) doesn't name is missing, and nothing reports that.
+    /// Over HTTP, [`client_address`](fn@crate::web::client_address) says when the address is not
+    /// known. After the set-up, look at one last use.
     #[must_use]
     pub fn with_recorded_origin(self) -> Policy {
         Policy { record_origin: true, ..self }

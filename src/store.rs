@@ -183,7 +183,8 @@ pub use table::{InvalidTableName, TableName};
 /// Six facts must stand apart from the rest of a row, so that the rest can be damaged without them.
 /// These are the id, the owner, the family, `derived_from`, `created_at`, and whether it is
 /// revoked. Keep each in a column of its own, or use the head of [`Row::to_bytes`]. If the owner
-/// can't be read, the row belongs to no owner.
+/// can't be read, the row belongs to no owner: no other row derives from its family, and it derives
+/// from none.
 ///
 /// 21. A row that can't be read is returned as a [`DamagedRow`] with these facts, not as an error.
 ///     It blocks no other row. `touch` may skip it. It is never current. Until it is revoked, a

@@ -57,8 +57,8 @@
 //! If a line of rotations was revoked on the other host, its new tokens come in revoked. So do
 //! tokens that the source issued under it. If the source revoked a superseded token alone, what it
 //! then still finds good stays. What only the other host issued under that line ends, and so does
-//! what it rotated that token to. The same holds for an unused token that a second rotation replaced
-//! at the source, if the other host rotated it.
+//! what it rotated that token to. The same holds for an unused token that a second rotation
+//! replaced at the source, if the other host rotated it.
 //!
 //! If the source rotated a token, what only the other host issued under its line ends, too. A thief
 //! may have issued it. It stays if the file shows that the rotation spares it. Then there was an

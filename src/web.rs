@@ -70,7 +70,8 @@
 //! # What is answered
 //!
 //! Each [`Answer`] has a word for programs in [`Answer::code`], and a text for people. If the host
-//! calls a token something else, set it by [`Login::with_noun`].
+//! calls a token something else, set it by [`Login::with_noun`]. If clients want JSON, see
+//! `Answer::into_response`.
 //!
 //! To a request that is refused:
 //!
@@ -85,7 +86,7 @@
 //! | a valid token for other resources | 403 | `resource_missing` | git and others keep the token |
 //! | a valid token from outside its networks | 403 | `outside_networks` | git and others keep the token |
 //! | anything, while the store or the accounts fail | 503 | `unavailable` | git and others keep the token |
-//! | anything, on a route that is not set up | 500 | `not_set_up` | `TokenLayer` or `require` is missing |
+//! | anything, to an extractor or `require` on a route that is not set up | 500 | `not_set_up` | `TokenLayer` or `require` is missing |
 //!
 //! To an act on tokens that failed, from the error that the authority returned. It is never 401, so
 //! that no client forgets its token:

@@ -41,10 +41,15 @@ mod with_damage_on_tokio {
         store.damage(id);
     }
 
+    async fn damage_owner(store: Arc<WrongStore>, id: TokenId) {
+        store.damage_owner(id);
+    }
+
     super::conformance::tests!(
         make = || async { WrongStore::new(How::Right) },
         runner = on_tokio,
         damage = damage,
+        damage_owner = damage_owner,
     );
 }
 

@@ -254,6 +254,22 @@ fn a_ring_without_an_import_key_fails_and_denies_nothing() {
     assert!(bench.enter("alice", bench.issue("alice").expose_secret()).is_ok());
 }
 
+/// Such a host has no import key, and every main password comes by here.
+#[test]
+fn an_import_without_schemes_needs_no_key_and_leaves_every_text_to_the_host() {
+    let bench = bench_with_ring(Outside::new(), KeyRing::parse(SEAL_1).unwrap(), policy());
+    let none = Import::default();
+    let entered = wait(bench.tokens.authenticate_with(&none, None, "hunter2", Origin::unknown()));
+    assert!(matches!(entered, Err(AuthError::NotOurs(_))), "{entered:?}");
+    let login = Login::new(bench.tokens.clone(), NamesAreOwners(|_| true)).with_import(&none);
+    for (name, secret) in [("alice", "hunter2"), ("hunter2", "x"), ("hunter2", "hunter2")] {
+        let entered = wait(login.enter_with(Some(name), secret, Origin::unknown()));
+        assert!(matches!(entered, Err(Refusal::NotOurs)), "{entered:?}");
+    }
+    let ours = bench.issue("alice");
+    assert!(wait(login.enter_with(None, ours.expose_secret(), Origin::unknown())).is_ok());
+}
+
 #[test]
 fn all_candidates_of_an_owner_are_found_also_behind_a_gap_and_no_more_are_imported() {
     let bench = bench();

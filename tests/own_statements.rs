@@ -3,10 +3,10 @@
 
 use std::convert::Infallible;
 
-use app_tokens::record::TokenRecord;
+use app_tokens::record::{RecordParts, TokenRecord};
 use app_tokens::store::{Filter, FilterColumns, Row, RowColumns};
 use app_tokens::{Timestamp, TokenId};
-use support::chance::{Chance, id, parts};
+use support::chance::{Chance, id, parts, revocation};
 
 /// A column as a driver returns it.
 #[derive(Clone, Copy, Debug)]
@@ -86,6 +86,19 @@ fn a_row_without_an_id_is_none_and_one_without_an_owner_is_damaged() {
     assert!(damaged.record().is_none() && damaged.id() == id(1));
     cells[0] = Cell::Number(None);
     assert!(read(&cells).into_row().is_none());
+}
+
+/// Damage must not bring a token back.
+#[test]
+fn a_row_whose_revocation_is_at_no_instant_stays_revoked() {
+    let revoked = RecordParts { revocation: Some(revocation()), seal: None, ..parts(1) };
+    let record = TokenRecord::from_parts(revoked);
+    for at in [i64::MIN, -1, i64::MAX] {
+        let columns = RowColumns { revoked_at: Some(at), ..RowColumns::of(&record) };
+        let row = columns.into_row().unwrap();
+        assert!(row.record().is_none() && row.is_revoked(), "{at}");
+        assert_eq!(row.revoked_at(), None, "{at}");
+    }
 }
 
 #[test]

@@ -154,7 +154,7 @@ plant "a path with dots is below another" src/access/resource.rs \
 plant "a list from outside is not sorted" src/access.rs \
     "if !items.is_sorted_by(|one, next| one < next) => {" \
     "if items.is_empty() => {"
-plant "what implies a scope depends on the order" src/policy.rs \
+plant "what implies a scope depends on the order" src/policy/scopes.rs \
     "implied_by.retain(|implying| *implying != scope);" \
     "implied_by.truncate(1);"
 plant "networks are not sealed" src/seal.rs \
@@ -254,6 +254,9 @@ plant "a revoked imported token is handed on as a password" src/authority/foreig
     "return Err(self.deny_status(&row, status, reason, now, origin).await.into());" \
     "_ = self.deny_status(&row, status, reason, now, origin).await; \
 return Err(AuthError::NotOurs(ParseError::NoPrefix));"
+plant "an import without schemes needs a key" src/authority/foreign.rs \
+    "if import.schemes().is_empty() {" \
+    "if false {"
 plant "a text with our prefix is tried as a foreign one" src/authority/foreign.rs \
     "if is_too_long || self.has_our_prefix(text) {" \
     "if is_too_long {"
@@ -353,8 +356,28 @@ plant "a token that only this host issued outlives the leak of its parent" \
     "issued.retain(|_| false); _ = others;"
 plant "what only this host rotated outlives the leak of its parent" \
     src/authority/move_in/supersede.rs \
-    "if !self.end_rotated_here_alone(record, here, by, now).await? {" \
-    "if false && !self.end_rotated_here_alone(record, here, by, now).await? {"
+    "if !self.end_rotated_here_alone(record, here, by, now).await?" \
+    "if false && !self.end_rotated_here_alone(record, here, by, now).await?"
+plant "a token that is rotated while a move revokes it lives on" \
+    src/authority/move_in/supersede.rs \
+    "Ok(self.supersede(there, change, by, now).await? == Replaced::Done)" \
+    "Ok(self.supersede(there, change, by, now).await? == Replaced::Done || true)"
+plant "a leaked token is revoked before it has ended" \
+    src/authority/move_in/supersede.rs \
+    "|| !self.end_as_there(record, there, by, now).await?" \
+    "|| false && !self.end_as_there(record, there, by, now).await?"
+plant "a token that has ended by one clock is not ended for clocks that are behind" \
+    src/authority/move_in/supersede.rs \
+    "if !can_change || here.expires().has_come(end) {" \
+    "if !can_change || here.expires().has_come(now) {"
+plant "a run that stops loses what names the newest token" \
+    src/authority/move_in/supersede.rs \
+    "self.rotated_here_alone(record, here).await?.into_iter().rev()" \
+    "self.rotated_here_alone(record, here).await?.into_iter()"
+plant "a row that nobody can check keeps a move from its revocation" \
+    src/authority/move_in/supersede.rs \
+    "self.is_intact(there).unwrap_or(false)" \
+    "self.is_intact(there)?"
 plant "what only this host issued outlives a rotation without overlap" \
     src/authority/move_in/supersede.rs \
     "let had_overlap = !record.expires().has_come(new.created_at());" \
@@ -381,8 +404,8 @@ plant "a rotation ends what the rest of the file calls good" \
     "if false && !alone.is_empty() && !others.is_last {"
 plant "a token that is in use there and was replaced here is not reported" \
     src/authority/move_in/carry.rs \
-    "None if was_replaced(here) && !record.is_unused() => {" \
-    "None if false && was_replaced(here) && !record.is_unused() => {"
+    "if !record.is_unused() {" \
+    "if false && !record.is_unused() {"
 plant "an overlap that only this host goes on with is not reported" \
     src/authority/move_in/carry.rs \
     "here.expires().is_later_than(record.expires()) && !here.expires().has_come(now)" \
@@ -391,8 +414,25 @@ plant "a line that the source revoked goes on by its rotation here" src/authorit
     "        && !was_replaced(record)" \
     "        && was_replaced(record)"
 plant "a replaced token takes its line along" src/authority/move_in/carry.rs \
-    "if was_replaced(record) && here.successor().is_none() {" \
-    "if false && was_replaced(record) {"
+    "if record.successor().is_some() || was_replaced(record) {" \
+    "if record.successor().is_some() {"
+plant "a replaced token that was rotated here takes its line along" \
+    src/authority/move_in/carry.rs \
+    "if record.successor().is_some() || was_replaced(record) {" \
+    "if record.successor().is_some() || was_replaced(record) && here.successor().is_none() {"
+plant "a line of which nothing lives here any more is not reported" \
+    src/authority/move_in/carry.rs \
+    "if line.living.is_some() || line.revocation.is_some() {" \
+    "if true || line.living.is_some() || line.revocation.is_some() {"
+plant "what was rotated here before a leak here is not reported" src/authority/move_in/carry.rs \
+    "&& !self.rotated_here_alone(record, here).await?.is_empty()" \
+    "&& false && !self.rotated_here_alone(record, here).await?.is_empty()"
+plant "an end by a clock that is ahead lies in the future" src/authority/move_in/row.rs \
+    "if record.successor().is_none() || !end.has_come(written_at) || end.has_come(now) {" \
+    "if true || !end.has_come(written_at) || end.has_come(now) {"
+plant "a token whose line was revoked beside it counts as good" src/authority/move_in.rs \
+    "return Ok(Some(Outcome::NewRevoked));" \
+    "_ = Outcome::NewRevoked;"
 plant "the age of a file is not checked" src/authority/move_in.rs \
     "if source.written_at.saturating_add(kept_for) < self.now() {" \
     "if false && source.written_at.saturating_add(kept_for) < self.now() {"
@@ -547,17 +587,17 @@ plant "a file is too old at once if revoked rows are hardly kept" src/authority/
 plant "a file revokes a token here by its id alone" src/authority/move_in/carry.rs \
     "if here.digest() != record.digest() || here.owner() != record.owner() {" \
     "if here.owner() != record.owner() {"
-plant "a moved revocation lies in the future" src/authority/move_in/carry.rs \
+plant "a moved revocation lies in the future" src/authority/move_in/revoke.rs \
     "let revocation = at_most(revocation.clone(), now);" \
     "let revocation = revocation.clone();"
-plant "a moved revocation is not told" src/authority/move_in/carry.rs \
+plant "a moved revocation is not told" src/authority/move_in/revoke.rs \
     "let reason = &revocation.reason;" \
     "let reason = &revocation.reason; if true { return }"
 plant "a rotation there lets a token live longer here" \
     src/authority/move_in/supersede.rs \
     "expires: is_sooner.then_some(record.expires())," \
     "expires: Some(record.expires()),"
-plant "a token that came back meanwhile counts as revoked" src/authority/move_in/carry.rs \
+plant "a token that came back meanwhile counts as revoked" src/authority/move_in/revoke.rs \
     "Ok((inserted == Inserted::Done).then_some(Outcome::RevokedNow))" \
     "Ok((inserted == Inserted::Done || true).then_some(Outcome::RevokedNow))"
 plant "a row that changed meanwhile counts as superseded" \
@@ -577,8 +617,8 @@ plant "a damaged row of a revoked line lets its new token come in good" \
     "_ = (at, reason);"
 plant "an old token that was revoked here ends its line at the end of a run" \
     src/authority/move_in/carry.rs \
-    "let is_of_line = here.successor().is_none() && !was_replaced(here);" \
-    "let is_of_line = !was_replaced(here);"
+    "if record.revocation().is_none() && here.successor().is_none() {" \
+    "if record.revocation().is_none() {"
 plant "what was issued under a line that was revoked here comes in good" \
     src/authority/move_in/line.rs \
     "own.into_iter().chain(parent)" \
@@ -787,6 +827,87 @@ plant "two keys that are one for HMAC are taken" src/key_ring.rs \
 plant "a ring in place of a path is echoed" src/key_ring.rs \
     "if path.to_str().is_some_and(looks_like_a_ring) {" \
     "if false {"
+plant "a token that lies across two pieces of a leaked text is missed" src/leak.rs \
+    "let end = text.len().min(passed + LeakScan::PIECE + LeakReport::MAX_REACH);" \
+    "let end = text.len().min(passed + LeakScan::PIECE);"
+plant "of two leaked texts with one id only the first is tried" src/leak.rs \
+    "let digest = presented.digest().to_bytes();" \
+    "let mut digest = [0; 33];
+    digest[..8].copy_from_slice(&presented.id().as_u64().to_be_bytes());"
+plant "a leaked text is cut within a character" src/leak.rs \
+    "self.rest = Some(self.character_start());" \
+    "self.rest = Some(self.passed);"
+plant "a token across two windows of digits is missed" src/disguise/layers.rs \
+    "const OVERLAP: usize = 2 * MAX_SPAN;" \
+    "const OVERLAP: usize = 0; const _: usize = MAX_SPAN;"
+plant "base64 is read from the first digit of a row only" src/disguise/layers.rs \
+    "for passed in [0, 2, 4, 6] {" \
+    "for passed in [0] {"
+plant "a secret in the third layer is missed" src/disguise/layers.rs \
+    "const MAX_DEPTH: usize = 3;" \
+    "const MAX_DEPTH: usize = 2;"
+plant "a client's name is shown with all that it came with" src/text.rs \
+    "if !head.contains(is_forbidden) {" \
+    "if true {"
+plant "a client's name makes room for no more than it drops" src/text.rs \
+    "client.chars().filter(|c| !is_forbidden(*c)).take(MAX_CLIENT_CHARS).collect()" \
+    "head.chars().filter(|c| !is_forbidden(*c)).collect()"
+plant "a load of the key ring waits for a pipe" src/key_ring.rs \
+    "Ok(metadata) if metadata.is_file() => Ok(())," \
+    "Ok(metadata) if !metadata.is_dir() => Ok(()),"
+plant "a new ring is made where the old one is not mounted" src/key_ring.rs \
+    "Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_symlink() => {" \
+    "Err(error) if error.kind() == io::ErrorKind::NotFound && path.is_file() => {"
+plant "networks that are missing from what serde reads mean everywhere" src/shapes.rs \
+    "    networks: Selection<Network>," \
+    "    #[serde(default = \"all\")] networks: Selection<Network>,
+    } fn all() -> Selection<Network> { Selection::All"
+plant "a limit that is unknown to serde is overlooked" src/shapes.rs \
+    "#[serde(deny_unknown_fields, rename = \"Access\")]" \
+    "#[serde(rename = \"Access\")]"
+plant "an SQLite file that is replaced while it is opened is written to" src/store/sqlite/watch.rs \
+    "if before.is_ok_and(|before| before != files[0].1) {" \
+    "if false && before.is_ok_and(|before| before != files[0].1) {"
+plant "readers trust an SQLite file that a check found missing" src/store/sqlite/watch.rs \
+    "let trusted_until = if is_there { milliseconds(now) + TRUSTED_MILLIS } else { 0 };" \
+    "if !is_there { return Err(gone()) } let trusted_until = milliseconds(now) + TRUSTED_MILLIS;"
+plant "a commit into an SQLite file that was moved is done" src/store/sqlite/writer.rs \
+    "Err(error) => TransactionEnd::Unknown(error.into())," \
+    "Err(_) => TransactionEnd::Committed,"
+plant "a change that ends an SQLite transaction fails those beside it" src/store/sqlite/writer.rs \
+    "if jobs.len() == 1 || !matches!(together, TransactionEnd::Spoiled(_)) {" \
+    "if jobs.len() == 1 || !matches!(together, TransactionEnd::Spoiled(_)) || true {"
+plant "an SQLite commit that failed midway is not done" src/store/sqlite/writer.rs \
+    "Ok(_) if is_busy(&error) => TransactionEnd::NotDone(error.into())," \
+    "Ok(_) => TransactionEnd::NotDone(error.into()),"
+plant "a panic during a change empties a part of the memory store" src/store/memory/shards.rs \
+    "let value = Arc::new(std::mem::take(&mut self.value));" \
+    "let value = std::mem::take(&mut self.value);
+    let value = Arc::new(if std::thread::panicking() { T::default() } else { value });"
+plant "a panic during a change locks a part of the memory store" src/store/memory/shards.rs \
+    ".map(|stripe| stripe.0.write().unwrap_or_else(PoisonError::into_inner));" \
+    ".map(|stripe| stripe.0.write().unwrap());"
+plant "an empty list in a column means everything" src/store/columns.rs \
+    "Some(\"\") => Vec::new()," \
+    "Some(\"\") => return Some(Selection::All),"
+plant "a list in a column may be in any order" src/store/columns.rs \
+    "items.is_sorted_by(|one, next| one < next).then(|| Selection::Only(items.into()))" \
+    "Some(Selection::Only(items.into()))"
+plant "a damaged instant in a column undoes the revocation" src/store/columns.rs \
+    "is_revoked: self.revoked_at.is_some()," \
+    "is_revoked: self.revoked_at.and_then(as_time).is_some(),"
+plant "a text with spaces around it in a column is read" src/store/columns.rs \
+    "make(stored).ok().filter(|made| made.as_ref().len() == stored.len())" \
+    "make(stored).ok()"
+plant "a NULL id in a column is the id of a token" src/store/columns.rs \
+    "id: number(0)?.unwrap_or(NO_ID)," \
+    "id: number(0)?.unwrap_or(0),"
+plant "the length of a network is not sealed" src/seal.rs \
+    "bytes.text(&network.to_string());" \
+    "bytes.text(network.to_string().split('/').next().unwrap_or_default());"
+plant "a use outside its networks is noted" src/authority/authenticate.rs \
+    "self.report_outside(&row, origin, now);" \
+    "self.report_outside(&row, origin, now); self.note_use(&row, origin, now);"
 plant "a clock that was set back puts off the purge" src/upkeep.rs \
     "now < last || now >= last" \
     "now >= last"
@@ -844,6 +965,12 @@ plant "the host's own header goes inward" src/web/layer.rs \
 plant "a sign-in by password is not told where it is from" src/web/layer.rs \
     "let found = other_way(credentials.into_owned(), origin).await" \
     "let found = other_way(credentials.into_owned(), Origin::unknown()).await"
+plant "a response of a refusal does not hold its answer" src/web/answer.rs \
+    "response.extensions_mut().insert(self);" \
+    ""
+plant "the answer in a response has another noun than its text" src/web/challenge_layer.rs \
+    "answer.body.clone_from(&body);" \
+    "_ = answer;"
 plant "a script gets the challenge of the host's own" src/web/challenge_layer.rs \
     "if is_silent {" \
     "if false {"

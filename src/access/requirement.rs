@@ -56,6 +56,18 @@ impl<'a> Requirement<'a> {
     /// Requires any one of these scopes, for a table of scopes that is known only at run time.
     ///
     /// An empty list is satisfied only by a token with all scopes.
+    ///
+    /// [`web::require`] keeps it for as long as the program runs, so its names must be `'static`.
+    /// Take a `static` table, also in a `LazyLock`, or leak the names once at the start:
+    ///
+    /// ```
+    /// # use app_tokens::Requirement;
+    /// let names = vec![String::from("files:read")]; // from a file
+    /// let names: Vec<&'static str> = names.into_iter().map(|name| &*name.leak()).collect();
+    /// let read: Requirement<'static> = Requirement::one_of(names.leak());
+    /// ```
+    ///
+    /// [`web::require`]: https://docs.rs/app-tokens/latest/app_tokens/web/fn.require.html
     pub const fn one_of(names: &'a [&'a str]) -> Requirement<'a> {
         Requirement { sufficient: Some(Sufficient { first: None, others: names }), resource: None }
     }

@@ -105,7 +105,7 @@ impl<S: TokenStore> TokenAuthority<S> {
 #[cfg(not(feature = "import"))]
 impl<S: TokenStore> TokenAuthority<S> {
     /// Returns `false`: this build lets in no text of another system.
-    fn is_lost_import(&self, _: &crate::record::TokenRecord) -> bool {
+    fn is_lost_import(&self, _: &TokenRecord) -> bool {
         false
     }
 }

@@ -100,9 +100,15 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// owner needs it. It is no limit: compare the caller's owner with it, or use a
     /// [`Login`](crate::web::Login), which does.
     ///
+    /// **The ring needs an `import` key**, as [`KeyRing::new_import_text`] makes, unless the import
+    /// has no schemes. Without the key, each text that is not ours fails, such as a password.
+    /// Tokens of ours still enter, so it shows only at the first such text.
+    ///
     /// # Errors
     /// [`AuthError`], as for [`TokenAuthority::authenticate`]. It also fails if too many slow
     /// checks run, or if the ring has no `import` key or lacks the key of a row's digest.
+    ///
+    /// [`KeyRing::new_import_text`]: crate::KeyRing::new_import_text
     pub async fn authenticate_with(
         &self,
         import: &Import,
@@ -133,6 +139,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         let not_ours = Err(AuthError::NotOurs(error));
         let is_too_long = text.is_empty() || text.len() > ForeignText::MAX_BYTES;
         if is_too_long || self.has_our_prefix(text) {
+            return not_ours;
+        }
+        // Before the key is needed: no scheme can find a row, and the text may be a password.
+        if import.schemes().is_empty() {
             return not_ours;
         }
         self.refuse_without_upkeep()?;

@@ -3,6 +3,8 @@
 mod all;
 mod carry;
 mod line;
+mod outcome;
+mod revoke;
 mod row;
 mod supersede;
 
@@ -12,7 +14,8 @@ use std::time::Duration;
 
 use self::all::all;
 use self::line::{is_of_a_line, was_current};
-use self::row::insert_request;
+use self::outcome::{OtherRows, Outcome, count, is_revoked_there};
+use self::row::{ended_as_there, insert_request};
 use super::{MAX_TRIES, TokenAuthority};
 use crate::authority::issue::unasked;
 use crate::error::Failed;
@@ -20,9 +23,8 @@ use crate::event::{ChangeEvent, Event};
 use crate::record::{Actor, Revocation, TokenRecord};
 use crate::row::ReadableRow;
 use crate::store::{Filter, Inserted, Row, TokenStore};
-use crate::text::{Operator, Owner, Reason};
+use crate::text::Operator;
 use crate::timestamp::Timestamp;
-use crate::token::TokenId;
 use crate::transfer::{
     KeptAsIs, Line, MoveInReport, MoveProgress, Source, TransferError, TransferFile,
 };
@@ -32,36 +34,6 @@ const AT_ONCE: usize = 32;
 
 /// How long a revoked row is kept at least, for the check of a file's age.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// A line of rotations that was revoked here and not where the file comes from.
-type RevokedLine = (Owner, TokenId, Reason);
-
-/// What the file says of other rows.
-#[derive(Clone, Copy)]
-struct OtherRows<'r> {
-    /// What the source revoked of the rows that are written at the same time. At last, what is
-    /// revoked here as it is there.
-    revoked: &'r HashSet<TokenId>,
-    /// What was issued under a line, and is good at the source.
-    good: &'r HashSet<TokenId>,
-    /// Whether the whole file was read. Only then is `good` complete.
-    is_last: bool,
-}
-
-/// What became of one row of the file.
-enum Outcome {
-    New,
-    NewRevoked,
-    AlreadyThere,
-    /// It is there already, revoked as the source revoked it.
-    RevokedThere,
-    RevokedHere(RevokedLine),
-    RevokedNow,
-    SupersededNow,
-    Kept(KeptAsIs),
-    /// Other rows of the file decide.
-    Later,
-}
 
 impl<S: TokenStore> TokenAuthority<S> {
     /// Takes in the tokens of a transfer file, sealed anew for this realm under this ring.
@@ -73,7 +45,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Rows are written one by one, some at the same time, and one line of the file for each is in
     /// memory. Where a line of rotations was revoked or rotated here, too, its new rows wait in
     /// memory for the end of the file. So do superseded tokens that only the source has revoked,
-    /// and tokens that it rotated, if others were issued under them here.
+    /// and unused ones that were replaced here. Tokens that the source rotated wait, too, if others
+    /// were issued under them here.
     ///
     /// The file is read between calls to the store, so don't hand in a reader that waits long.
     ///
@@ -98,6 +71,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut report = MoveInReport::default();
         let mut revoked_here = HashSet::new();
         let (mut revoked_there, mut good_there) = (HashSet::new(), HashSet::new());
+        let written_at = file.source().written_at;
         let mut later = Vec::new();
         let mut lines = file.lines()?;
         loop {
@@ -106,7 +80,9 @@ impl<S: TokenStore> TokenAuthority<S> {
                 && let Some(line) = lines.next_line()?
             {
                 match line {
-                    Line::Row(record) => rows.push(*record),
+                    Line::Row(record) => {
+                        rows.push(ended_as_there(*record, written_at, self.now()));
+                    }
                     Line::Left(id, why) => report.left.push((id, why)),
                 }
             }
@@ -239,6 +215,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                     let line = self.line_here(record, others.revoked, by, now).await?;
                     if let Some(Revocation { reason, .. }) = line.revocation {
                         self.revoke_by(by.clone(), &Filter::of_id(record.id()), reason).await?;
+                        return Ok(Some(Outcome::NewRevoked));
                     }
                 }
                 Ok(Some(Outcome::New))
@@ -267,34 +244,4 @@ impl<S: TokenStore> TokenAuthority<S> {
 
 fn is_derived(record: &&TokenRecord) -> bool {
     record.derived_from().is_some()
-}
-
-/// Returns whether the revocation of a token of a line, as it is here, is the source's.
-///
-/// Only for rotated lines, so that few ids are kept in memory.
-fn is_revoked_there(record: &TokenRecord, outcome: &Outcome) -> bool {
-    let is_theirs =
-        matches!(outcome, Outcome::NewRevoked | Outcome::RevokedNow | Outcome::RevokedThere);
-    is_theirs && (record.family() != record.id() || record.successor().is_some())
-}
-
-/// Adds an outcome to the report.
-fn count(
-    report: &mut MoveInReport,
-    id: TokenId,
-    outcome: Outcome,
-    revoked_here: &mut HashSet<RevokedLine>,
-) {
-    match outcome {
-        Outcome::New => report.tokens += 1,
-        Outcome::NewRevoked => report.revoked += 1,
-        Outcome::AlreadyThere | Outcome::RevokedThere | Outcome::Later => report.already_there += 1,
-        Outcome::RevokedHere(line) => {
-            report.already_there += 1;
-            revoked_here.insert(line);
-        }
-        Outcome::RevokedNow => report.revoked_now.push(id),
-        Outcome::SupersededNow => report.superseded_now.push(id),
-        Outcome::Kept(why) => report.kept.push((id, why)),
-    }
 }

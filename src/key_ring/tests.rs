@@ -153,22 +153,32 @@ fn a_ring_in_place_of_a_path_or_a_name_is_refused_and_not_echoed() {
 #[cfg(unix)]
 #[test]
 fn a_pipe_and_a_link_to_nowhere_are_refused() {
+    use std::os::unix::fs::OpenOptionsExt as _;
     let folder = tempfile::tempdir().unwrap();
     let (pipe, link) = (folder.path().join("pipe"), folder.path().join("link"));
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let nowhere = folder.path().join("nowhere");
     std::os::unix::fs::symlink(&nowhere, &link).unwrap();
-    // Writes whenever the pipe is opened, so that a load that opens it ends.
-    let mut writer = std::process::Command::new("sh")
-        .args(["-c", "while :; do echo x >\"$0\"; done"])
-        .arg(&pipe)
-        .spawn()
-        .unwrap();
-    let loaded = [&pipe, &link].map(|path| [KeyRing::load(path), KeyRing::load_or_create(path)]);
-    writer.kill().unwrap();
-    writer.wait().unwrap();
-    for loaded in loaded.into_iter().flatten() {
-        assert!(matches!(loaded, Err(KeyRingError::File { .. })), "{loaded:?}");
+    let loads = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || [KeyRing::load(&pipe), KeyRing::load_or_create(&pipe)]
+    });
+    // It can be opened only if a load waits for a writer, and ends that wait.
+    let is_linux = cfg!(any(target_os = "linux", target_os = "android"));
+    let without_waiting = if is_linux { 0o4000 } else { 4 };
+    let mut writer = OpenOptions::new();
+    writer.write(true).custom_flags(without_waiting);
+    while !loads.is_finished() {
+        assert!(writer.open(&pipe).is_err(), "a load waits for a writer");
+        std::thread::yield_now();
+    }
+    let loaded = [loads.join().unwrap(), [KeyRing::load(&link), KeyRing::load_or_create(&link)]];
+    let why = ["it is not a file", "it is a link to a file that does not exist"];
+    for (loaded, why) in loaded.into_iter().zip(why) {
+        for loaded in loaded {
+            let Err(KeyRingError::File { error, .. }) = loaded else { panic!("{loaded:?}") };
+            assert_eq!(error.to_string(), why);
+        }
     }
     assert!(!nowhere.exists(), "nothing was made");
     drop(KeyRing::load_or_create(&nowhere).unwrap());

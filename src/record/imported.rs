@@ -24,6 +24,7 @@ impl ImportMark<'_> {
     pub(crate) const ATTRIBUTE: &'static str = "imported";
 
     /// Returns whether both are of one token, whatever its place.
+    #[cfg(feature = "import")]
     pub(crate) fn is_of_same_token(self, other: ImportMark<'_>) -> bool {
         ImportMark { candidate: 0, ..self } == ImportMark { candidate: 0, ..other }
     }

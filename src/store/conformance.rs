@@ -61,6 +61,10 @@
 //! # fn main() {}
 //! ```
 //!
+//! A row may lose its owner, too. To test that, name `damage_owner` after `damage`. It must do what
+//! `damage` does, and write an owner that can't be read. In SQL, take another one for each row, as
+//! in `owner = char(10) || id`, since a store may compare that column as it stands.
+//!
 //! Each function can also be called directly. The functions without a race take a `&store`. So they
 //! can test a store within a transaction of the host, such as `SqliteTransaction`.
 //!
@@ -116,8 +120,9 @@ pub use touch::*;
 
 /// Makes a `#[test]` of each clause.
 ///
-/// Give `make = || async { a new, empty store }`, and if needed `runner = a function` and
-/// `damage = a function`, in this order. The [module](self) shows how.
+/// Give `make = || async { a new, empty store }`, and if needed `runner = a function`,
+/// `damage = a function` and `damage_owner = a function`, in this order. The [module](self) shows
+/// how.
 #[doc(inline)]
 pub use crate::__conformance_tests as tests;
 
@@ -137,15 +142,43 @@ macro_rules! __conformance_tests {
             damage = $damage
         );
     };
+    (make = $make:expr, damage = $damage:expr, damage_owner = $damage_owner:expr $(,)?) => {
+        $crate::store::conformance::tests!(
+            make = $make,
+            runner = $crate::store::conformance::block_on,
+            damage = $damage,
+            damage_owner = $damage_owner
+        );
+    };
+    (
+        make = $make:expr,
+        runner = $runner:expr,
+        damage = $damage:expr,
+        damage_owner = $damage_owner:expr $(,)?
+    ) => {
+        $crate::store::conformance::tests!(@undamaged [make = $make, runner = $runner]);
+        $crate::store::conformance::tests!(@damaged
+            @each [make = $make, runner = $runner] (|store| (&store, $damage))
+        );
+        $crate::store::conformance::tests!(@ownerless
+            @each [make = $make, runner = $runner] (|store| (&store, $damage_owner))
+        );
+    };
     (make = $make:expr, runner = $runner:expr, damage = $damage:expr $(,)?) => {
         $crate::store::conformance::tests!(@undamaged [make = $make, runner = $runner]);
         $crate::store::conformance::tests!(@damaged
             @each [make = $make, runner = $runner] (|store| (&store, $damage))
         );
+        $crate::store::conformance::tests!(@ownerless
+            @skipped "the suite was given no `damage_owner`"
+        );
     };
     (make = $make:expr, runner = $runner:expr $(,)?) => {
         $crate::store::conformance::tests!(@undamaged [make = $make, runner = $runner]);
-        $crate::store::conformance::tests!(@damaged @skipped);
+        $crate::store::conformance::tests!(@damaged @skipped "the suite was given no `damage`");
+        $crate::store::conformance::tests!(@ownerless
+            @skipped "the suite was given no `damage_owner`"
+        );
     };
     (@damaged $($then:tt)*) => {
         $crate::store::conformance::tests!($($then)*
@@ -162,11 +195,16 @@ macro_rules! __conformance_tests {
             a_damaged_row_with_a_past_end_is_not_purged
         );
     };
+    (@ownerless $($then:tt)*) => {
+        $crate::store::conformance::tests!($($then)*
+            damaged_rows_without_an_owner_are_not_related
+        );
+    };
     // A clause that was not tested must not look as if it held: it is shown as ignored.
-    (@skipped $($clause:ident)*) => {
+    (@skipped $why:literal $($clause:ident)*) => {
         $(
             #[test]
-            #[ignore = "the suite was given no `damage`"]
+            #[ignore = $why]
             fn $clause() {}
         )*
     };

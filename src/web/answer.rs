@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+#[cfg(feature = "tower")]
+use http::{HeaderValue, Response, StatusCode};
+
 use super::credentials::CredentialsError;
 use super::headers::is_from_script;
 use super::refusal::Refusal;
@@ -186,6 +189,57 @@ impl Answer {
     pub(crate) fn retry_later(mut self) -> Answer {
         self.headers.push(("retry-after", String::from("5")));
         self
+    }
+}
+
+#[cfg(feature = "tower")]
+impl Answer {
+    /// Makes a response of the `http` crate. The answer itself is in its extensions.
+    ///
+    /// An invalid status, which only the host itself can set, becomes 500. A header with an invalid
+    /// value is left out.
+    ///
+    /// All refusals of [`TokenLayer`](super::TokenLayer), [`require`](super::require()) and the
+    /// extractors are made by this. So a layer around them can send another body, with the word for
+    /// programs. Keep the status and headers of the response: they hold the challenges.
+    ///
+    /// ```
+    /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners, TokenLayer}};
+    /// use app_tokens::web::Answer;
+    /// use axum::http::{HeaderValue, header::CONTENT_TYPE};
+    /// use axum::{Router, body::Body, middleware, response::Response};
+    ///
+    /// async fn as_json(mut response: Response) -> Response {
+    ///     let Some(answer) = response.extensions_mut().remove::<Answer>() else {
+    ///         return response;
+    ///     };
+    ///     let json = HeaderValue::from_static("application/json");
+    ///     response.headers_mut().insert(CONTENT_TYPE, json);
+    ///     let message = answer.body.trim_end();
+    ///     let body = serde_json::json!({ "error": answer.code, "message": message });
+    ///     *response.body_mut() = Body::from(body.to_string());
+    ///     response
+    /// }
+    ///
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let layer = TokenLayer::new(Login::new(tokens, NamesAreOwners(|name| name == "alice")));
+    /// # let routes: Router = Router::new();
+    /// // A later layer is further out: it also sees what `TokenLayer` refuses.
+    /// let app = routes.layer(layer).layer(middleware::map_response(as_json));
+    /// # Ok::<(), app_tokens::error::SetupError>(())
+    /// ```
+    #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+    pub fn into_response<B: From<String>>(self) -> Response<B> {
+        let mut response = Response::new(B::from(self.body.clone()));
+        *response.status_mut() =
+            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in &self.headers {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                response.headers_mut().append(*name, value);
+            }
+        }
+        response.extensions_mut().insert(self);
+        response
     }
 }
 

@@ -134,9 +134,14 @@ impl Shown {
         let headers = response.headers();
         let is_as_made = !headers.contains_key(CONTENT_ENCODING)
             && headers.get(CONTENT_TYPE).is_some_and(|value| value == TEXT);
-        if let Some(noun) = self.noun.as_deref().filter(|_| is_as_made) {
+        let Some(noun) = self.noun.as_deref() else { return };
+        let body = Answer::text_with_noun(&body, noun);
+        if let Some(answer) = response.extensions_mut().get_mut::<Answer>() {
+            answer.body.clone_from(&body);
+        }
+        if is_as_made {
             response.headers_mut().remove(CONTENT_LENGTH);
-            *response.body_mut() = Answer::text_with_noun(&body, noun).into();
+            *response.body_mut() = body.into();
         }
     }
 

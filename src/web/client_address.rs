@@ -18,7 +18,9 @@ use crate::access::Network;
 /// becomes IPv4.
 ///
 /// Returns `None` if the address can't be known: a trusted proxy sent no address, or an unreadable
-/// one. Then a token that is bound to networks is forbidden.
+/// one. Then a token that is bound to networks is forbidden, and a last use is recorded without its
+/// address. Nothing else tells that a proxy doesn't send the header, so log the `None`. With axum,
+/// `peer` is there only if the router is served by `into_make_service_with_connect_info`.
 ///
 /// **Name the proxies themselves, not their network.** A client with a trusted address can claim
 /// any other address.

@@ -16,7 +16,8 @@ use crate::present::{Authenticated, Caller};
 /// Extracts the caller that met what the route [requires](super::require()).
 ///
 /// If the route requires nothing, every request gets 500: if `require` was forgotten, no request
-/// reaches the handler. If the layer let the request in without a token, it gets 401.
+/// reaches this handler. A handler that takes no `Caller` is not protected so: see
+/// [`TokenLayer`](super::TokenLayer). If the layer let the request in without a token, it gets 401.
 #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Answer;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use http::header::{AUTHORIZATION, USER_AGENT};
 use http::request::Parts;
-use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http::{Extensions, HeaderMap, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
@@ -25,12 +25,19 @@ use crate::store::TokenStore;
 /// It adds an [`Authenticated`] to the extensions of each request that it lets in. What the token
 /// may do is checked on each route by a layer, [`require`](super::require()), or in the handler.
 ///
+/// **Put `require` on every route.** This layer runs first, and can't see what a route inside
+/// requires. A handler that takes a [`Caller`] gets no request without it. Any other handler, such
+/// as one with `Path(id)` alone, then runs for every valid token, whatever its scopes. To find such
+/// a route, send a token without scopes to each route in a test. Only those that require
+/// [`ANY_VALID_TOKEN`](crate::Requirement::ANY_VALID_TOKEN) may answer anything but 403.
+///
 /// It removes `Authorization` and the [host's own header](Login::with_token_header), so that no
 /// inner service, log or upstream sees the token. Place it inside layers that answer requests
 /// without a token, such as CORS or a status page.
 ///
 /// It works with axum routers, and with any tower service with a response body that can be made
-/// from a `String`.
+/// from a `String`. Its refusals are plain text. [`Answer::into_response`] says how to send others,
+/// such as JSON.
 ///
 /// ```
 /// use app_tokens::{Caller, Requirement, TokenAuthority};
@@ -128,6 +135,10 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// forbidden. If the policy records origins and no client program is named, it is the
     /// `User-Agent`.
     ///
+    /// **An unknown address is no error:** nothing reports it, and last uses are recorded without
+    /// one. axum has a `ConnectInfo` only if the router is served by
+    /// `into_make_service_with_connect_info`.
+    ///
     /// ```
     /// # use app_tokens::{Origin, TokenAuthority, web::{Login, NamesAreOwners, TokenLayer}};
     /// use app_tokens::access::Network;
@@ -172,16 +183,22 @@ impl<S: TokenStore, A: Accounts> TokenLayer<S, A> {
     /// other refusals are no events, such as a secret that is no token. What `require` or a handler
     /// refuses is not reported here.
     ///
+    /// A router that nests routes may cut off the beginning of the path. In axum, `OriginalUri` in
+    /// the extensions has the whole.
+    ///
     /// ```
     /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners, Refusal, TokenLayer}};
     /// # let tokens = TokenAuthority::in_memory("acme")?;
     /// # let login = Login::new(tokens, NamesAreOwners(|name| name == "alice"));
-    /// let layer = TokenLayer::new(login).on_refusal(|request, origin, refusal| match refusal {
-    ///     // Most clients begin without credentials.
-    ///     Refusal::NoCredentials => {}
-    ///     refusal => {
-    ///         eprintln!("{:?} {}: {refusal}", origin.known_address(), request.uri.path());
-    ///     }
+    /// let layer = TokenLayer::new(login).on_refusal(|request, origin, refusal| {
+    ///     let why = match refusal {
+    ///         // Most clients begin without credentials.
+    ///         Refusal::NoCredentials => return,
+    ///         // Printed, every denied token is only "not valid". The reason is for logs alone.
+    ///         Refusal::Denied(denied) => denied.reason().as_str().to_owned(),
+    ///         refusal => refusal.to_string(),
+    ///     };
+    ///     eprintln!("{:?} {}: {why}", origin.known_address(), request.uri.path());
     /// });
     /// # Ok::<(), app_tokens::error::SetupError>(())
     /// ```
@@ -395,24 +412,5 @@ impl<S, A> Clone for Gate<S, A> {
             on_refusal: self.on_refusal.clone(),
             optional: self.optional,
         }
-    }
-}
-
-impl Answer {
-    /// Makes a response of the `http` crate.
-    ///
-    /// An invalid status, which only the host itself can set, becomes 500. A header with an invalid
-    /// value is left out.
-    #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
-    pub fn into_response<B: From<String>>(self) -> Response<B> {
-        let mut response = Response::new(B::from(self.body));
-        *response.status_mut() =
-            StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                response.headers_mut().append(name, value);
-            }
-        }
-        response
     }
 }

@@ -21,6 +21,12 @@ use crate::present::Authenticated;
 /// Place it inside a [`TokenLayer`](super::TokenLayer). It adds a [`Caller`](crate::Caller) to the
 /// extensions of each request that it lets in. In axum, a handler takes it as an argument.
 ///
+/// **A handler that doesn't take a `Caller` is guarded by this layer alone.** If its route lacks
+/// `require`, it runs for every valid token.
+///
+/// The requirement must be `'static`. [`Requirement::one_of`] says how, for names that are read at
+/// run time.
+///
 /// Choose the scope by what the route does, not by its HTTP method. If a handler needs more, as for
 /// WebDAV's COPY and MOVE, it calls [`Caller::require`](crate::Caller::require).
 ///
@@ -37,6 +43,32 @@ use crate::present::Authenticated;
 ///     .on(|request| decoded_path(request.uri.path()));
 /// let app: Router = Router::new().route("/{*path}", get(download).layer(read));
 /// ```
+///
+/// # Two methods on one path
+///
+/// In axum, give each handler its own layer, by `Handler::layer`:
+///
+/// ```
+/// use app_tokens::web::require;
+/// use app_tokens::{Caller, Requirement};
+/// use axum::{Router, handler::Handler, routing::get};
+///
+/// async fn list(caller: Caller) -> String {
+///     format!("the notes of {}", caller.owner())
+/// }
+/// async fn add(caller: Caller, text: String) -> String {
+///     format!("{} notes {text}", caller.owner())
+/// }
+///
+/// let read = require(Requirement::one_of(&["notes:read"]));
+/// let write = require(Requirement::one_of(&["notes:write"]));
+/// let app: Router = Router::new()
+///     .route("/notes", get(list.layer(read)).post(add.layer(write)));
+/// ```
+///
+/// `.layer` after `get(…)` covers all methods that were added before it, and none that is added
+/// later. **So `get(list).layer(read).post(add)` leaves POST unguarded.** In
+/// `get(list).post(add).layer(read)` both methods require reading only.
 pub fn require(requirement: impl Into<Requirement<'static>>) -> RequireLayer {
     let rule = Rule { requirement: requirement.into(), resource: None, without_token: None };
     RequireLayer { rule: Arc::new(rule) }

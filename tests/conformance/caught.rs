@@ -36,6 +36,13 @@ macro_rules! caught {
             conformance::$test(&store, |store: Arc<WrongStore>, id| async move { store.damage(id) })
         });)*
     };
+    (ownerless $list:ident: $($how:ident: $clause:literal $test:ident;)*) => {
+        const $list: &[How] = &[$(How::$how),*];
+        $(caught!(@one $how, $clause, $test, |store| {
+            let damage = |store: Arc<WrongStore>, id| async move { store.damage_owner(id) };
+            conformance::$test(&store, damage)
+        });)*
+    };
     (@one $how:ident, $clause:literal, $test:ident, |$store:ident| $call:expr) => {
         #[test]
         #[expect(non_snake_case, reason = "named after the wrong store")]
@@ -47,7 +54,7 @@ macro_rules! caught {
 
 #[test]
 fn every_wrong_store_is_tested() {
-    let tried: BTreeSet<How> = [ALONE, RACED, DAMAGED].concat().into_iter().collect();
+    let tried: BTreeSet<How> = [ALONE, RACED, DAMAGED, OWNERLESS].concat().into_iter().collect();
     assert_eq!(tried, WAYS.iter().copied().collect());
 }
 
@@ -152,4 +159,9 @@ caught! { damage DAMAGED:
     PurgesTheDamagedAtOnce: 22 a_damaged_row_is_purged_like_any_other;
     PurgesTheDamagedByWhenItWasMade: 22 a_damaged_row_is_purged_like_any_other;
     PurgesTheDamagedAsUnused: 22 a_damaged_row_with_a_past_end_is_not_purged;
+}
+
+caught! { ownerless OWNERLESS:
+    RevokesTheOwnerlessTogether: 22 damaged_rows_without_an_owner_are_not_related;
+    PurgesTheOwnerlessTogether: 22 damaged_rows_without_an_owner_are_not_related;
 }

@@ -41,6 +41,13 @@ async fn damage(store: Arc<InDatabase>, id: TokenId, table: &str) {
     assert_eq!(store.with.execute(&junk, &[&id.as_u64().cast_signed()]).await.unwrap(), 1);
 }
 
+/// Writes such junk, and an owner with a line end, which none may have.
+async fn damage_owner(store: Arc<InDatabase>, id: TokenId, table: &str) {
+    damage(store.clone(), id, table).await;
+    let junk = format!("UPDATE {table} SET owner = chr(10) || id WHERE id = $1");
+    assert_eq!(store.with.execute(&junk, &[&id.as_u64().cast_signed()]).await.unwrap(), 1);
+}
+
 mod in_its_own_tables {
     use super::*;
 
@@ -48,6 +55,7 @@ mod in_its_own_tables {
         make = || empty_store("app_tokens"),
         runner = on_runtime,
         damage = |store, id| damage(store, id, "app_tokens"),
+        damage_owner = |store, id| damage_owner(store, id, "app_tokens"),
     );
 }
 
@@ -58,5 +66,6 @@ mod in_other_tables {
         make = || empty_store("auth.my_app_tokens_1"),
         runner = on_runtime,
         damage = |store, id| damage(store, id, "auth.my_app_tokens_1"),
+        damage_owner = |store, id| damage_owner(store, id, "auth.my_app_tokens_1"),
     );
 }

@@ -39,12 +39,21 @@ async fn damage<S>(store: Arc<Kept<S, TempDir>>, id: TokenId, table: &str) {
     assert_eq!(file.execute(&junk, [id.as_u64() as i64]).unwrap(), 1);
 }
 
+/// Writes such junk, and an owner with a line end, which none may have.
+async fn damage_owner<S>(store: Arc<Kept<S, TempDir>>, id: TokenId, table: &str) {
+    damage(store.clone(), id, table).await;
+    let file = Connection::open(store.with.path().join("app.db")).unwrap();
+    let junk = format!("UPDATE {table} SET owner = char(10) || id WHERE id = ?1");
+    assert_eq!(file.execute(&junk, [id.as_u64() as i64]).unwrap(), 1);
+}
+
 mod on_a_file {
     use super::*;
 
     conformance::tests!(
         make = || empty_store("app_tokens"),
         damage = |store, id| damage(store, id, "app_tokens"),
+        damage_owner = |store, id| damage_owner(store, id, "app_tokens"),
     );
 }
 
@@ -59,6 +68,7 @@ mod through_dyn_store {
     conformance::tests!(
         make = empty_dyn_store,
         damage = |store, id| damage(store, id, "app_tokens"),
+        damage_owner = |store, id| damage_owner(store, id, "app_tokens"),
     );
 }
 
@@ -68,5 +78,6 @@ mod in_other_tables {
     conformance::tests!(
         make = || empty_store("my_app_tokens_1"),
         damage = |store, id| damage(store, id, "my_app_tokens_1"),
+        damage_owner = |store, id| damage_owner(store, id, "my_app_tokens_1"),
     );
 }

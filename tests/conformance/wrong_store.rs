@@ -139,6 +139,8 @@ ways! {
     PurgesTheDamagedAtOnce
     PurgesTheDamagedByWhenItWasMade
     PurgesTheDamagedAsUnused
+    RevokesTheOwnerlessTogether
+    PurgesTheOwnerlessTogether
 }
 
 use How::*;
@@ -170,6 +172,14 @@ impl WrongStore {
         let row = self.right.lock().0[&id].clone();
         self.whole.lock().unwrap().insert(id, row);
         self.right.damage(id);
+    }
+
+    /// Damages a row, its owner included.
+    pub(crate) fn damage_owner(&self, id: TokenId) {
+        self.damage(id);
+        let mut rows = self.right.lock();
+        let facts = rows.0[&id].standing_facts();
+        rows.0.insert(id, Row::damaged(DamagedRow { owner: None, ..facts }));
     }
 
     /// Returns a row as this store shows it.

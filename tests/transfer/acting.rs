@@ -11,7 +11,7 @@ use app_tokens::store::{
     StoreError, Supersede, Superseded, TokenStore,
 };
 
-/// What becomes of the call before which somebody acted.
+/// What becomes of a call, after the act before it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Then {
     GoOn,

@@ -268,6 +268,29 @@ fn a_token_that_is_revoked_alone_beside_the_insert_of_its_successor_does_not_end
 }
 
 #[test]
+fn a_token_whose_line_comes_in_revoked_beside_it_is_counted_as_revoked() {
+    // The file has its rows by their ids, and the second token must come first.
+    let (from, first, second) = std::iter::repeat_with(|| {
+        let from = host();
+        let first = from.issue("alice");
+        let second = rotate(&from, first.id());
+        (from, first, second)
+    })
+    .find(|(_, first, second)| second.id() < first.id())
+    .unwrap();
+    let sealed = out(&from);
+    revoke(&from, first.id());
+    let (to, revoked) = (host(), from.tokens.store().parts(first.id()));
+    let store = to.tokens.store().clone();
+    to.tokens.store().before_the_next_write(move || support::rows::insert(&store.kept, revoked));
+    let report = take_in(&to, &sealed);
+    assert_eq!((report.tokens, report.revoked, report.already_there), (0, 1, 1));
+    for ended in [&first, &second] {
+        to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+    }
+}
+
+#[test]
 fn what_a_stopped_run_left_of_a_line_that_was_revoked_here_is_revoked_by_the_next() {
     let (from, to) = (host(), host());
     let first = from.issue("alice");

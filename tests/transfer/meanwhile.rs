@@ -176,7 +176,8 @@ fn for_each_call(act: impl Fn(&Leaked, usize) -> bool) {
 
 #[test]
 fn what_a_thief_makes_before_any_call_of_a_run_ends_with_the_leaked_token() {
-    let acts: [(fn(&Thief), usize, fn(&Thief)); 5] = [
+    type Act = fn(&Thief);
+    let acts: [(Act, usize, Act); 5] = [
         (Thief::issue, 0, Thief::rotate),
         (Thief::rotate, 1, Thief::issue),
         (Thief::rotate, 2, Thief::issue),

@@ -105,6 +105,26 @@ fn what_only_this_host_issued_ends_with_a_rotation_without_overlap() {
 }
 
 #[test]
+fn a_rotation_without_overlap_by_a_source_whose_clock_is_ahead_is_one_here() {
+    for is_known in [true, false].repeat(8) {
+        let (from, to) = (host(), host());
+        let first = from.issue("alice");
+        if is_known {
+            take_in(&to, &out(&from));
+        }
+        let of_thief = is_known.then(|| issue_under(&to, &first));
+        from.clock.set(at(90_000));
+        let second = rotate(&from, &first, at_once());
+        take_in(&to, &out(&from));
+        to.assert_denied(first.expose_secret(), DenialReason::Superseded);
+        if let Some(ended) = &of_thief {
+            to.assert_denied(ended.expose_secret(), DenialReason::Revoked);
+        }
+        to.assert_good(second.expose_secret());
+    }
+}
+
+#[test]
 fn what_only_this_host_issued_ends_with_a_rotation_to_less() {
     assert_thief_ends(|from, first| rotate(from, first, Rotation::new().narrowed_to(less())));
     assert_thief_ends(|from, first| rotate(from, first, overlapping().expires(secs(3000))));

@@ -6,7 +6,7 @@ use app_tokens::web::{Answer, Challenges, TokenLayer, require};
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_ENCODING, WWW_AUTHENTICATE};
 use axum::middleware::map_response;
-use axum::response::IntoResponse as _;
+use axum::response::{IntoResponse as _, Response};
 
 use super::*;
 
@@ -105,4 +105,51 @@ async fn a_body_that_another_layer_has_changed_is_left_alone() {
         is(&reply, 401, "changed");
         assert_eq!(reply.challenges(), BOTH);
     }
+}
+
+/// Sends the answer that a response holds in another form, with the text that the response has.
+async fn as_json(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    let Some(answer) = parts.extensions.remove::<Answer>() else {
+        return Response::from_parts(parts, body);
+    };
+    let sent = axum::body::to_bytes(body, 1_000_000).await.unwrap();
+    assert_eq!((parts.status.as_u16(), &sent[..]), (answer.status, answer.body.as_bytes()));
+    let json = serde_json::json!({ "error": answer.code, "message": answer.body.trim_end() });
+    Response::from_parts(parts, json.to_string().into())
+}
+
+#[tokio::test]
+async fn every_response_of_a_refusal_holds_its_answer_for_a_layer_of_the_host() {
+    let tokens = tokens();
+    let app = routes()
+        .merge(own())
+        .route("/require", get(async || "in").layer(require(Files::Write)))
+        .route("/forgotten", get(async |_: Caller| "in"))
+        .layer(TokenLayer::new(login(&tokens).with_noun("access token")).optional())
+        .layer(map_response(as_json));
+    let good = bearer(issue(&tokens).expose_secret());
+    let json = |code: &str, message: &str| {
+        serde_json::json!({ "error": code, "message": message }).to_string()
+    };
+    let not_valid =
+        json("token_not_valid", "The access token is not valid. Check it, or create a new one.");
+    let needed = json("token_needed", "No access token was sent. Send one by Basic or Bearer.");
+    let missing = json("scope_missing", "The access token may not do this.");
+    // By the layer, by `require`, by an extractor, by a handler.
+    let reply = get_with(&app, "/", "Bearer acme_x").await;
+    is(&reply, 401, &not_valid);
+    assert_eq!(reply.challenges().len(), 2);
+    for path in ["/require", "/", "/refusal"] {
+        let reply = call(&app, request("GET", path, None)).await;
+        is(&reply, 401, &needed);
+        assert_eq!(reply.challenges(), BOTH, "{path}");
+    }
+    is(&get_with(&app, "/require", &good).await, 403, &missing);
+    is(&call(&app, request("PUT", "/", Some(&good))).await, 403, &missing);
+    let forgotten = "The server is not set up: this route has no `require` layer.";
+    is(&get_with(&app, "/forgotten", &good).await, 500, &json("not_set_up", forgotten));
+    // The host's own answers are not the crate's.
+    is(&get_with(&app, "/", &good).await, 200, "alice reads");
+    is(&get_with(&app, "/403", &good).await, 403, "{}");
 }

@@ -1,10 +1,15 @@
 //! What a route requires of a token.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use app_tokens::access::Resource;
 use app_tokens::web::{AccountsError, Challenges, Credentials, TokenLayer, require};
 use app_tokens::{Access, Caller, TokenAuthority};
 use axum::extract::Path;
+use axum::handler::Handler as _;
 use axum::http::request::Parts;
+use axum::routing::{delete, post};
 
 use super::*;
 
@@ -68,7 +73,7 @@ async fn a_route_lets_in_only_what_it_requires_and_names_the_missing_scope() {
 }
 
 #[tokio::test]
-async fn a_route_that_requires_nothing_lets_nobody_in_and_names_no_owner() {
+async fn a_handler_with_a_caller_gets_no_request_on_a_route_that_requires_nothing() {
     let tokens = tokens();
     let app = guarded().layer(TokenLayer::new(login(&tokens)).optional());
     let header = bearer(issue(&tokens).expose_secret());
@@ -78,6 +83,60 @@ async fn a_route_that_requires_nothing_lets_nobody_in_and_names_no_owner() {
         let reply = call(&app, request("GET", path, None)).await;
         is_not_set_up(&reply, "this route has no `require` layer");
     }
+}
+
+/// The limit of the layers: nothing tells them that the route inside requires nothing.
+#[tokio::test]
+async fn a_handler_that_takes_no_caller_is_guarded_by_require_on_its_route_alone() {
+    let tokens = tokens();
+    let ran = Arc::new(AtomicU32::new(0));
+    let handler = || {
+        let ran = ran.clone();
+        delete(async move |Path(id): Path<u32>| {
+            ran.fetch_add(1, Ordering::SeqCst);
+            format!("{id} is gone")
+        })
+    };
+    let app = Router::new()
+        .route("/guarded/{id}", handler().layer(require(Files::Write)))
+        .route("/forgotten/{id}", handler())
+        .layer(TokenLayer::new(login(&tokens)));
+    let nothing = Access::scopes([Files::Read; 0]).unwrap();
+    let nothing = bearer(&text_with(&tokens, nothing).await);
+    let reply = call(&app, request("DELETE", "/guarded/7", Some(&nothing))).await;
+    is(&reply, 403, "The app token may not do this.\n");
+    assert_eq!(ran.load(Ordering::SeqCst), 0);
+    let reply = call(&app, request("DELETE", "/forgotten/7", Some(&nothing))).await;
+    is(&reply, 200, "7 is gone");
+}
+
+#[tokio::test]
+async fn two_methods_of_one_path_require_what_each_was_given() {
+    let tokens = tokens();
+    let read = require(Requirement::one_of(&["notes:read"]));
+    let write = require(Requirement::one_of(&["notes:write"]));
+    let app = Router::new()
+        .route("/handlers", get(whose.layer(read.clone())).post(whose.layer(write.clone())))
+        .route("/routes", get(whose).layer(read.clone()))
+        .route("/routes", post(whose).layer(write.clone()))
+        .route("/unguarded", get(whose).layer(read.clone()).post(async || "anyone"))
+        .route("/alike", get(whose).post(whose).layer(read))
+        .layer(TokenLayer::new(login(&tokens)));
+    let reads = bearer(&text_with(&tokens, Access::scopes(["notes:read"]).unwrap()).await);
+    let writes = bearer(&text_with(&tokens, Access::scopes(["notes:write"]).unwrap()).await);
+    let status = async |method, path, header: &str| {
+        call(&app, request(method, path, Some(header))).await.status
+    };
+    for path in ["/handlers", "/routes"] {
+        assert_eq!(status("GET", path, &reads).await, 200, "{path}");
+        assert_eq!(status("POST", path, &reads).await, 403, "{path}");
+        assert_eq!(status("POST", path, &writes).await, 200, "{path}");
+        assert_eq!(status("GET", path, &writes).await, 403, "{path}");
+        assert_eq!(status("HEAD", path, &writes).await, 403, "{path}");
+    }
+    // The two forms that the docs of `require` warn of.
+    assert_eq!(status("POST", "/unguarded", &reads).await, 200);
+    assert_eq!(status("POST", "/alike", &reads).await, 200);
 }
 
 #[tokio::test]

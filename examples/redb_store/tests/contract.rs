@@ -13,8 +13,10 @@ use app_tokens::{
     TokenAuthority, TokenId,
 };
 use redb::backends::InMemoryBackend;
-use redb::{Database, ReadableTable as _, StorageBackend};
+use redb::{Database, ReadableTable as _, StorageBackend, TableDefinition};
 use redb_store::{ROWS, RedbStore};
+
+const OWNERS: TableDefinition<'_, u64, &str> = TableDefinition::new("app_tokens_owners");
 
 type InMemory = Kept<RedbStore, Arc<Database>>;
 
@@ -44,7 +46,21 @@ async fn damage(store: Arc<InMemory>, id: TokenId) {
     transaction.commit().unwrap();
 }
 
-conformance::tests!(make = empty_store, damage = damage);
+/// Moves such a row to a key of the empty owner, which none can be.
+async fn damage_owner(store: Arc<InMemory>, id: TokenId) {
+    damage(store.clone(), id).await;
+    let transaction = store.with.begin_write().unwrap();
+    {
+        let mut owners = transaction.open_table(OWNERS).unwrap();
+        let owner = owners.insert(id.as_u64(), "").unwrap().unwrap().value().to_owned();
+        let mut rows = transaction.open_table(ROWS).unwrap();
+        let value = rows.remove((&*owner, id.as_u64())).unwrap().unwrap().value().to_vec();
+        rows.insert(("", id.as_u64()), &*value).unwrap();
+    }
+    transaction.commit().unwrap();
+}
+
+conformance::tests!(make = empty_store, damage = damage, damage_owner = damage_owner);
 
 #[test]
 fn tokens_are_there_when_the_file_is_opened_again() -> Result<(), Box<dyn std::error::Error>> {

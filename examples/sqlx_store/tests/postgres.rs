@@ -53,7 +53,20 @@ async fn damage(store: Arc<InDatabase>, id: TokenId) {
     assert_eq!(junk.execute(&store.with).await.unwrap().rows_affected(), 1);
 }
 
-conformance::tests!(make = empty_store, runner = on_runtime, damage = damage,);
+/// Writes such junk, and an owner with a line end, which none may have.
+async fn damage_owner(store: Arc<InDatabase>, id: TokenId) {
+    damage(store.clone(), id).await;
+    let junk = sqlx::query("UPDATE app_tokens SET owner = chr(10) || id WHERE id = $1");
+    let junk = junk.bind(i64::from(id));
+    assert_eq!(junk.execute(&store.with).await.unwrap().rows_affected(), 1);
+}
+
+conformance::tests!(
+    make = empty_store,
+    runner = on_runtime,
+    damage = damage,
+    damage_owner = damage_owner,
+);
 
 by_reference::tests!(emptied(), 150);
 

@@ -93,8 +93,8 @@ pub(super) fn was_current(record: &TokenRecord) -> bool {
         && !was_replaced(record)
 }
 
-/// Returns whether a record is of an unused token that a second rotation replaced, or of one that a
-/// move ended because only one host had rotated to it. Its revocation means it alone.
+/// Returns whether a record is of a token whose revocation means it alone. A second rotation
+/// replaced it unused, or a move ended it because only one host had rotated to it.
 ///
 /// A rotation also revokes what was issued under its line, with the same reason. So a token that
 /// was issued under another never counts as replaced: its whole line may be meant.

@@ -2,7 +2,8 @@
 
 use crate::authority::TokenAuthority;
 use crate::authority::issue::New;
-use crate::record::{LastUse, RecordParts, Revocation, TokenRecord};
+use crate::issue;
+use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::row::ReadableRow;
 use crate::store::{Insert, LiveAt, Row, TokenStore};
 use crate::timestamp::Timestamp;
@@ -39,6 +40,23 @@ impl<S: TokenStore> TokenAuthority<S> {
         let (address, client) = if records { (address, client) } else { (None, None) };
         LastUse { at: at.min(now), address, client }
     }
+}
+
+/// Returns a record whose end is in the past if its token was superseded and had ended at the
+/// source when the file was written.
+///
+/// Otherwise it would live on here for as long as the source's clock is ahead. Without an overlap,
+/// a rotation ends the old token at that clock's instant.
+pub(super) fn ended_as_there(
+    record: TokenRecord,
+    written_at: Timestamp,
+    now: Timestamp,
+) -> TokenRecord {
+    let end = record.expires();
+    if record.successor().is_none() || !end.has_come(written_at) || end.has_come(now) {
+        return record;
+    }
+    record.changed(|parts| parts.expires = Expires::At(issue::ended_everywhere(now)))
 }
 
 /// Returns a revocation that is not in the future, so that its row is purged some day.

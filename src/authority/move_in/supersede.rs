@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::{OtherRows, Outcome};
+use super::outcome::{OtherRows, Outcome};
 use crate::authority::{TokenAuthority, WALK_PAGE};
 use crate::error::Failed;
 use crate::event::{ChangeEvent, ChangeKind, Event};
@@ -33,7 +33,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
         // Rows beside this one may be of tokens that the source issued under the line. If one came
-        // in between the two steps below, the revocation would reach it.
+        // in between the steps below, the revocation would reach it.
         if !others.is_last {
             return Ok(Some(Outcome::Later));
         }
@@ -166,8 +166,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };
         // Without an overlap, the old token ended before the new one was made.
         let had_overlap = !record.expires().has_come(new.created_at());
-        // Also if it was taken away before the rotation, or after it. A second rotation gave the new
-        // token a sooner end, unless it had an overlap until that token's own end.
+        // Also if it was taken away before the rotation, or after it. A second rotation gave the
+        // new token a sooner end, unless it had an overlap until that token's own end.
         let policy = &self.engine.policy;
         let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);
         Ok(had_overlap && !took_away)

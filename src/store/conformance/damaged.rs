@@ -351,3 +351,37 @@ pub async fn a_damaged_row_with_a_past_end_is_not_purged<S, D>(
         list(&**store, &Filter::every_token()).await.iter().map(Row::id).collect();
     answers(22, "the list of what a purge left", left, [1, 2, 3].map(id).to_vec());
 }
+
+/// Checks clause 22: rows whose owners can't be read don't derive from each other's families.
+pub async fn damaged_rows_without_an_owner_are_not_related<S, D>(
+    store: &Arc<S>,
+    damage_owner: impl Fn(Arc<S>, TokenId) -> D,
+) where
+    S: TokenStore,
+    D: Future<Output = ()>,
+{
+    let rows = [
+        row(1, "alice"),
+        derived(2, "bob", 1),
+        revoked_by(&row(3, "carol"), &revocation(20, "x")),
+        derived(4, "dave", 3),
+    ];
+    put_all(&**store, &rows).await;
+    for row in &rows {
+        damage_owner(Arc::clone(store), row.id).await;
+    }
+    for row in &rows {
+        let found = answered(store.find(row.id).await);
+        is_damaged(21, "find", found.as_ref(), &DamagedRow { owner: None, ..standing(row) });
+    }
+    let count = revoke(&**store, &Filter::of_id(id(1)), &revocation(30, "y")).await;
+    answers(22, "the revoke of a row of unknown owner, by its id", count, 1);
+    let unrevoked = Filter { revoked: Some(false), ..Filter::every_token() };
+    let left: Vec<TokenId> = list(&**store, &unrevoked).await.iter().map(Row::id).collect();
+    answers(22, "the list of what that revoke left", left, vec![id(2), id(4)]);
+    let dead = Purge::Dead(PurgeCutoff { ended_by: at(20), unused_since: None, now: at(40) });
+    let count = purge(&**store, &dead, 10).await;
+    answers(22, "the purge of a dead row beside others of unknown owner", count, 1);
+    let count = revoke(&**store, &Filter::every_token(), &revocation(30, "y")).await;
+    answers(22, "the revoke of all rows of unknown owner", count, 2);
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use app_tokens::TokenId;
 use app_tokens::record::{RecordParts, Revocation};
-use app_tokens::store::{DamagedRow, Filter, Purge, PurgeCutoff, Row, StoreError};
+use app_tokens::store::{DamagedRow, Filter, Purge, PurgeCutoff, Row, StoreError, rules};
 use support::reference::Rows;
 use support::rows::row as row_of;
 
@@ -157,6 +157,10 @@ impl WrongStore {
                 let count = rows.revoke(filter, revocation);
                 Ok(count + one_by_one(&mut rows, &|row| row.record().is_none() && any.matches(row)))
             }
+            RevokesTheOwnerlessTogether => Ok(together(&rows)
+                .into_iter()
+                .map(|theirs| rows.write(rules::revoke(filter, revocation, &theirs)))
+                .sum()),
             _ => Ok(rows.revoke(filter, revocation)),
         }
     }
@@ -226,7 +230,19 @@ impl WrongStore {
                 let count = ids.iter().filter_map(|id| rows.0.remove(id)).count() as u64;
                 Ok(count + rows.purge(purge, limit))
             }
+            (PurgesTheOwnerlessTogether, _) => Ok(together(&rows)
+                .into_iter()
+                .map(|theirs| rows.write(rules::purge(purge, limit, &theirs)))
+                .sum()),
             _ => Ok(rows.purge(purge, limit)),
         }
     }
+}
+
+/// Returns the rows of each owner. All that have none stand together, as if of one owner.
+fn together(rows: &Rows) -> Vec<Vec<Row>> {
+    let (of_none, mut all): (Vec<_>, Vec<_>) =
+        rows.by_owner().into_iter().partition(|theirs| theirs[0].owner().is_none());
+    all.push(of_none.concat());
+    all
 }
