@@ -17,7 +17,7 @@
 //! PostgreSQL ([`PostgresStore`]), or in a store of your own.
 //!
 //! ```
-//! use app_tokens::{Access, NewToken, Requirement, TokenAuthority};
+//! use app_tokens::{Access, NewToken, TokenAuthority};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # struct Block; impl Block { fn on<F: Future>(f: F) -> F::Output {
@@ -32,7 +32,7 @@
 //!
 //! let caller = tokens
 //!     .authenticate(issued.expose_secret()).await?         // 401 or 503, by type
-//!     .require(Requirement::one_of(&["files:read"]))?;     // 403
+//!     .require("files:read")?;                             // 403
 //! assert_eq!(caller.owner().as_str(), "alice");
 //! # Ok(()) }) }
 //! ```
@@ -75,12 +75,12 @@
 //! [`AuthError`](error::AuthError). *Not ours* may be a password. *Denied* is 401, and looks the
 //! same whatever the reason. *Failed* is 503, so that clients keep their token.
 //!
-//! **Require.** [`Authenticated`] reveals nothing until you call
+//! **Require.** [`Authenticated`] reveals only its public id until you call
 //! [`require`](Authenticated::require), with a scope or with [`Requirement::ANY_VALID_TOKEN`]. That
 //! yields a [`Caller`] with the owner. Scopes are an enum of yours
-//! ([`ScopeName`](access::ScopeName)). [`Requirement::one_of`] takes names that are known at run
-//! time; any one of them is enough. A handler that needs no owner must call it, too. With the
-//! feature `tower`, put `web::require` on every route.
+//! ([`ScopeName`](access::ScopeName)), or texts. Of those in [`Requirement::one_of`], any one is
+//! enough. A handler that needs no owner must call `require`, too. With the feature `tower`, put
+//! `web::require` on every route.
 //!
 //! **List.** [`all_of`](TokenAuthority::all_of) is the list for a settings page, at most 1,000
 //! tokens. [`list`](TokenAuthority::list) goes page by page. Both hold [`TokenView`]s: label,
@@ -103,8 +103,11 @@
 //! **Look after.** [`upkeep`](TokenAuthority::upkeep) writes last uses and purges what has been
 //! dead for long. [`check`](TokenAuthority::check) looks at keys and rows when you start.
 //! [`reseal`](TokenAuthority::reseal) moves rows to a new key. [`forget`](TokenAuthority::forget)
-//! revokes, and deletes the rows at once. An [`Observer`](event::Observer) receives every event
-//! that an audit log needs.
+//! revokes, and deletes the rows at once.
+//!
+//! **Audit.** An [`Observer`](event::Observer) receives an event for each change, each denied token
+//! and more. A token that lacks a scope or a resource is no event: that is the answer of
+//! [`require`](Authenticated::require), whose docs show how to log it.
 //!
 //! **Move.** The feature `import` takes over [tokens that another system issued], while their
 //! holders use them. The feature `transfer` [moves tokens] of ours to another store or host, by

@@ -14,7 +14,7 @@ use crate::access::{Missing, Network, Resource};
 use crate::error::*;
 use crate::import::{InvalidKept, InvalidSigningKey};
 use crate::key::KeyId;
-use crate::record::{InvalidActor, InvalidStatus, Status, StatusUnclear};
+use crate::record::{InvalidActor, InvalidExpires, InvalidStatus, Status, StatusUnclear};
 use crate::shapes::NotAPeriod;
 use crate::store::{InvalidTableName, PostgresStoreError, SqliteStoreError, StoreError, TableName};
 use crate::timestamp::Timestamp;
@@ -25,7 +25,7 @@ use crate::web::{Answer, Challenges, CredentialsError, Refusal, answer};
 
 /// Files of texts that no public type has: findings, advice, and what a source's text begins with.
 const OTHERS: &str = "\
-    authority/change.rs authority/issue.rs authority/reseal.rs \
+    authority/issue.rs authority/replace.rs authority/reseal.rs \
     import/argon2.rs import/bcrypt.rs import/blake3.rs import/foreign.rs import/forgejo.rs \
     import/jwt.rs import/pbkdf2.rs import/plain.rs import/sha256.rs import/sha512.rs \
     import/uuid.rs key_ring.rs policy/shape.rs random.rs shapes.rs store/postgres/binding.rs \
@@ -253,6 +253,7 @@ fn others(lines: &mut Vec<String>) {
     add("InvalidTokenId", &InvalidTokenId);
     add("NotAPeriod", &NotAPeriod);
     add("OutOfCalendar", &OutOfCalendar);
+    add("InvalidExpires", &InvalidExpires(OutOfCalendar));
     add(
         "CheckReport",
         &CheckReport {

@@ -1,13 +1,13 @@
 //! What the host allows, as data: [`Policy`].
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::access::{Access, ScopeImplication, ScopeName};
+use crate::access::ScopeImplication;
 use crate::token::Prefix;
 
 mod error;
 mod reuse;
+mod scopes;
 #[cfg(feature = "serde")]
 mod shape;
 
@@ -43,6 +43,8 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// assert_eq!(Some(policy.default_life()), policy.max_life(), "the default is cut to the maximum");
 /// # Ok::<(), app_tokens::error::PolicyError>(())
 /// ```
+#[doc = ""]
+#[doc = include_str!("policy/keys.md")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// The prefix of new tokens first, then the former ones, sorted. Never empty.
@@ -282,77 +284,14 @@ impl Policy {
         Policy { open_import: true, ..self }
     }
 
-    /// Names the host's scopes, so that narrowing, rotating and issuing under a token know which
-    /// scope implies which. A token that may write can then be narrowed to one that may read.
+    /// Records the address and the client of the last use. They are personal data.
     ///
-    /// ```
-    /// # use app_tokens::access::ScopeName;
-    /// # use app_tokens::Policy;
-    /// # enum Files { Read, Write }
-    /// # impl ScopeName for Files {
-    /// #     fn name(&self) -> &'static str {
-    /// #         match self { Files::Read => "files:read", Files::Write => "files:write" }
-    /// #     }
-    /// # }
-    /// let policy = Policy::new("acme")?.with_scopes(&[Files::Read, Files::Write])?;
-    /// # Ok::<(), app_tokens::error::PolicyError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// [`PolicyError::ScopeLeftOut`] if a scope implies a second one, but not all that this
-    /// implies. For example, "admin" implies "write" and "write" implies "read", but "admin" does
-    /// not imply "read". A narrowed token could then do more.
-    pub fn with_scopes(self, scopes: &[impl ScopeName]) -> Result<Policy, PolicyError> {
-        let implied_by = |scope: &[&str]| scope.iter().map(|name| (*name).into()).collect();
-        let scopes =
-            scopes.iter().map(|scope| (scope.name().into(), implied_by(scope.implied_by())));
-        self.with_implications(scopes.collect())
-    }
-
-    /// Sets what implies each scope, if that is complete.
-    pub(crate) fn with_implications(
-        mut self,
-        scopes: Vec<ScopeImplication>,
-    ) -> Result<Policy, PolicyError> {
-        let mut sorted: BTreeMap<Box<str>, BTreeSet<Box<str>>> = BTreeMap::new();
-        for (scope, mut implied_by) in scopes {
-            implied_by.retain(|implying| *implying != scope);
-            sorted.entry(scope).or_default().extend(implied_by);
-        }
-        let listed = |(scope, implied_by): (_, BTreeSet<_>)| (scope, Vec::from_iter(implied_by));
-        self.scopes = sorted.into_iter().map(listed).collect();
-        for (scope, implied_by) in &self.scopes {
-            // `more` implies what implies `scope`, so it must imply `scope`, too.
-            for (_, more) in self.scopes.iter().filter(|(name, _)| implied_by.contains(name)) {
-                let left_out =
-                    more.iter().find(|more| *more != scope && !implied_by.contains(more));
-                if let Some(implying) = left_out.cloned() {
-                    let scope = scope.clone();
-                    return Err(PolicyError::ScopeLeftOut { scope, implying });
-                }
-            }
-        }
-        Ok(self)
-    }
-
-    /// Returns whether `access` allows everything that `other` allows, by what the host's scopes
-    /// imply.
-    ///
-    /// The engine narrows and rotates by this rule. A page can ask it which choices to offer.
-    pub fn includes(&self, access: &Access, other: &Access) -> bool {
-        access.includes_by(other, &self.scopes)
-    }
-
-    /// Records the address and client of the last use, which are personal data. What the host does
-    /// not name is missing: see [`client_address`](fn@crate::web::client_address).
+    /// What the host's [`Origin`](crate::Origin) doesn't name is missing, and nothing reports that.
+    /// Over HTTP, [`client_address`](fn@crate::web::client_address) says when the address is not
+    /// known. After the set-up, look at one last use.
     #[must_use]
     pub fn with_recorded_origin(self) -> Policy {
         Policy { record_origin: true, ..self }
-    }
-
-    /// Returns the names of the host's scopes, sorted.
-    pub fn scopes(&self) -> impl ExactSizeIterator<Item = &str> {
-        self.scopes.iter().map(|(name, _)| &**name)
     }
 
     /// Returns the prefix of new tokens.

@@ -141,8 +141,8 @@ impl Presented {
     }
 }
 
-/// An active token. It reveals nothing until you [`require`](Self::require) a scope, which yields a
-/// [`Caller`] with the owner.
+/// An active token. It reveals only its public id until you [`require`](Self::require) a scope,
+/// which yields a [`Caller`] with the owner.
 ///
 /// ```compile_fail,E0599
 /// # fn f(authenticated: app_tokens::Authenticated) {
@@ -175,6 +175,18 @@ impl Authenticated {
     /// # }
     /// ```
     ///
+    /// A missing scope or resource is no event for an [`Observer`](crate::event::Observer). If your
+    /// log is to have it, write it here, with the token's [`id`](Self::id):
+    ///
+    /// ```
+    /// # use app_tokens::error::Forbidden;
+    /// # use app_tokens::{Authenticated, Caller};
+    /// # fn f(authenticated: Authenticated) -> Result<Caller, Forbidden> {
+    /// let id = authenticated.id();
+    /// authenticated.require("files:write").inspect_err(|why| eprintln!("403 id={id}: {why}"))
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Forbidden`] if the client is outside the token's networks, or if the token's access is not
     /// enough.
@@ -188,6 +200,11 @@ impl Authenticated {
         Ok(caller)
     }
 
+    /// Returns the public half of the token's text, for a log. It says nothing of the owner.
+    pub fn id(&self) -> TokenId {
+        self.record().id()
+    }
+
     pub(crate) fn record(&self) -> &TokenRecord {
         self.row.record()
     }
@@ -195,7 +212,7 @@ impl Authenticated {
 
 impl fmt::Debug for Authenticated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Authenticated({})", self.record().id())
+        write!(f, "Authenticated({})", self.id())
     }
 }
 

@@ -19,7 +19,7 @@ mod imported;
 mod status;
 
 pub use actor::{Actor, InvalidActor};
-pub use expires::{Expires, Lifetime};
+pub use expires::{Expires, InvalidExpires, Lifetime};
 pub(crate) use imported::ImportMark;
 pub use status::{CLOCK_TOLERANCE, InvalidStatus, LiveAt, Status, StatusUnclear};
 pub(crate) use status::{Newer, SealCheck};

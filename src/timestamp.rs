@@ -11,7 +11,7 @@ use time::format_description::well_known::Rfc3339;
 /// An instant in whole UTC seconds, from 1970-01-01T00:00:00Z to 9999-12-31T23:59:59Z.
 ///
 /// It prints as RFC 3339 and parses from it. Other offsets are converted to UTC, and fractions of a
-/// second are cut.
+/// second are cut. A date alone doesn't parse: say at which time of that day.
 ///
 /// ```
 /// use app_tokens::Timestamp;
@@ -29,7 +29,10 @@ pub struct Timestamp(
 
 /// An instant outside the years 1970 to 9999, or a text that is not an instant by RFC 3339.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an instant between 1970-01-01T00:00:00Z and 9999-12-31T23:59:59Z")]
+#[error(
+    "not an instant between 1970-01-01T00:00:00Z and 9999-12-31T23:59:59Z; write it by RFC 3339, \
+     such as 2026-03-01T12:00:00Z"
+)]
 pub struct OutOfCalendar;
 
 impl Timestamp {
@@ -160,7 +163,10 @@ mod tests {
         assert_eq!(Timestamp::MAX.saturating_add(Duration::MAX), Timestamp::MAX);
         assert_eq!(Timestamp::MIN.saturating_sub(Duration::MAX), Timestamp::MIN);
         assert_eq!("1969-12-31T23:59:59Z".parse::<Timestamp>(), Err(OutOfCalendar));
-        assert_eq!("yesterday".parse::<Timestamp>(), Err(OutOfCalendar));
+        for no_instant in ["yesterday", "2027-03-01", "2027-03-01T12:00:00", "never"] {
+            let refused = no_instant.parse::<Timestamp>().unwrap_err().to_string();
+            assert!(refused.ends_with("write it by RFC 3339, such as 2026-03-01T12:00:00Z"));
+        }
         assert!(Timestamp::try_from(UNIX_EPOCH - Duration::from_secs(1)).is_err());
     }
 

@@ -47,6 +47,11 @@ impl<S: TokenStore> TokenAuthority<S> {
 
 /// Writes last uses and purges dead rows: in a task, or when the host calls [`once`](Self::once).
 ///
+/// It purges daily, so a host need not call [`purge`](TokenAuthority::purge). The first purge is at
+/// the first call of `once`, or five minutes after [`spawn`](#method.spawn). To have the work done
+/// at a quiet hour, call `purge` yourself at that hour each day. Then little is left for the
+/// upkeep, at whatever hour it purges.
+///
 /// Made by [`TokenAuthority::upkeep`]. Under a policy with an idle time-out, nothing is issued,
 /// rotated, authenticated or examined unless it is attached. Without it, a restart would lose the
 /// uses that keep tokens from going idle.
@@ -71,8 +76,8 @@ pub struct Upkeep<S: TokenStore + Clone> {
 impl<S: TokenStore + Clone> Upkeep<S> {
     /// Writes the uses that are not written yet. Purges dead rows if it has not done so for a day.
     ///
-    /// Call it about once a minute, and before the process ends. Its first call purges, too. If one
-    /// of the two fails, the other is still done.
+    /// Call it about once a minute, and before the process ends. Its first call purges, too. The
+    /// next purge is due a day later. If one of the two fails, the other is still done.
     ///
     /// # Errors
     /// [`Failed`] if the store fails, also reported as [`Event::UsageNotWritten`] or

@@ -108,6 +108,12 @@ impl TokenView {
     }
 
     /// Returns the host's own facts about the token.
+    ///
+    /// A token that was imported from another system has one more, such as
+    /// `imported: "sha256 bd35fee3 9c41f0a26d3b7e58"`. It holds the scheme, a mark of the import
+    /// key and realm, and a fingerprint of the token, by which a second run finds it. Both numbers
+    /// are made under the import key, so they betray nothing. Operators need it after a restore. A
+    /// page for users should leave it out.
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
     }
@@ -123,6 +129,11 @@ impl TokenView {
     }
 
     /// Returns when it expires.
+    ///
+    /// For a superseded token, that is the end of its overlap. Without an overlap it is five
+    /// minutes before the rotation, so that hosts whose clocks are behind also deny the token at
+    /// once. It can be earlier than [`created_at`](Self::created_at). So print it for an active
+    /// token, and the [`status`](Self::status) of any other.
     pub fn expires(&self) -> Expires {
         self.expires
     }

@@ -154,7 +154,7 @@ plant "a path with dots is below another" src/access/resource.rs \
 plant "a list from outside is not sorted" src/access.rs \
     "if !items.is_sorted_by(|one, next| one < next) => {" \
     "if items.is_empty() => {"
-plant "what implies a scope depends on the order" src/policy.rs \
+plant "what implies a scope depends on the order" src/policy/scopes.rs \
     "implied_by.retain(|implying| *implying != scope);" \
     "implied_by.truncate(1);"
 plant "networks are not sealed" src/seal.rs \

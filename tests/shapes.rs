@@ -44,11 +44,11 @@ fn ids_times_and_words_have_one_written_form() {
     let at: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
     is_written(&at, json!("2026-03-01T12:00:00Z"));
     is_refused::<Timestamp>(json!(0), "RFC 3339");
-    is_refused::<Timestamp>(json!("yesterday"), "not an instant");
+    is_refused::<Timestamp>(json!("2026-03-01"), "RFC 3339, such as 2026-03-01T12:00:00Z");
     is_written(&Expires::At(at), json!("2026-03-01T12:00:00Z"));
     is_written(&Expires::Never, json!("never"));
     is_refused::<Expires>(json!(null), "never");
-    is_refused::<Expires>(json!("Never"), "not an instant");
+    is_refused::<Expires>(json!("Never"), "such as 2026-03-01T12:00:00Z, or `never`");
     is_written(&Status::Superseded, json!("superseded"));
     is_refused::<Status>(json!("Active"), "`active`");
     is_written(&KeyId::new(7).unwrap(), json!(7));

@@ -5,13 +5,27 @@ use app_tokens::store::{
     Filter, Page, Purge, PurgeCutoff, SqliteOptions, SqliteStore, SqliteStoreError,
     SqliteTransaction, TokenStore,
 };
-use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority};
+use app_tokens::{Access, KeyRing, NewToken, Policy, TokenAuthority, TokenId};
 
 #[path = "common/file.rs"]
 mod file;
 
 use file::File;
 use support::rows::*;
+
+// -- what the schema says
+
+#[test]
+fn the_number_of_an_id_in_the_comments_of_both_schemas_is_right() {
+    let (number, text) = (380_001_879_440_138, "askgagkera");
+    assert_eq!(TokenId::from_u64(number).unwrap().to_string(), text);
+    for schema in [
+        include_str!("../src/store/sqlite/schema.sql"),
+        include_str!("../src/store/postgres/schema.sql"),
+    ] {
+        assert!(schema.contains(&format!("{text} is {number}.")), "{schema}");
+    }
+}
 
 // -- code that is stored in the file
 

@@ -94,6 +94,10 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Call it only after the owner has authenticated with more than a token (OWASP ASVS 5.0,
     /// 7.5.1). If the caller has only a token, use [`issue_under`](Self::issue_under).
     ///
+    /// The policy limits the life and the number of tokens, but not the access. A scope that it
+    /// doesn't know is issued, too, and so is access that allows nothing. If users choose scopes,
+    /// check their choice first: see [`Policy::scopes`](crate::Policy::scopes).
+    ///
     /// If the returned future is dropped, there may be a token whose text nobody saw. It counts
     /// towards the owner's limit until it is revoked or expires.
     ///
@@ -111,7 +115,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// # Errors
     /// [`IssueError`] in these cases:
-    /// - A text, the life or the access is not allowed.
+    /// - A text or the life is not allowed.
     /// - The owner's limit is reached, or the label is taken.
     /// - The engine fails.
     #[doc(alias("create", "generate", "mint"))]

@@ -103,6 +103,29 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// Uses that this process has not written yet are included. It reads in pages, so that it does
     /// not hold up other calls.
     ///
+    /// A device that was rotated is several tokens, all but one of them superseded. A page that
+    /// shows what can be used now leaves out what has ended:
+    ///
+    /// ```
+    /// # use app_tokens::record::Status;
+    /// # use app_tokens::{Access, NewToken, Owner, Rotation, TokenAuthority};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let tokens = TokenAuthority::in_memory("acme")?;
+    /// # let owner = Owner::new("alice")?;
+    /// # let phone = tokens.issue(NewToken::new(&owner, "My phone", Access::full())).await?;
+    /// # let _new = tokens.rotate(&owner, phone.id(), Rotation::new()).await?;
+    /// let mut all = tokens.all_of(&owner).await?;
+    /// all.tokens.retain(|token| token.status() == Some(Status::Active));
+    /// # assert_eq!(all.tokens.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// During an overlap the superseded token is active, too. It has a
+    /// [`successor`](TokenView::successor), and its [`expires`](TokenView::expires) is the end of
+    /// the overlap.
+    ///
     /// # Errors
     /// [`Failed`] if the store fails.
     #[doc(alias("export", "GDPR"))]

@@ -20,8 +20,12 @@ use crate::token::TokenId;
 const PURGE_BATCH: u32 = 1000;
 
 impl<S: TokenStore> TokenAuthority<S> {
-    /// Revokes a token and its whole line, with what was issued under it. Returns how many tokens
-    /// it revoked.
+    /// Revokes a token and its whole line, with what was issued under it. Returns how many rows it
+    /// revoked.
+    ///
+    /// That counts each token of the line and what was issued under it, also those that had ended.
+    /// It is 2 for one device that was rotated once, so a page should not show it. It is 0 if all
+    /// were revoked before.
     ///
     /// Superseded tokens in their overlap end, too, whichever token of the line is named. Once this
     /// has returned `Ok`, every process over the same store denies them. Revoking again is no
@@ -225,7 +229,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     ///
     /// A batch has 1,000 rows. Other calls run in between.
     ///
-    /// Once a day is enough: purging frees space and ends no token. A dead line of rotations stays
+    /// [`Upkeep`](crate::upkeep::Upkeep) calls it daily, so a host need not. Once a day is enough:
+    /// purging frees space and ends no token. A dead line of rotations stays
     /// while a token that was issued under it lives, since that token is revoked through the line.
     ///
     /// # Errors

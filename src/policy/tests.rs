@@ -1,4 +1,5 @@
 use super::*;
+use crate::access::ScopeName;
 
 fn policy() -> Policy {
     Policy::new("acme").unwrap()
@@ -101,4 +102,16 @@ fn policies_with_the_same_scopes_and_prefixes_are_equal_in_any_order() {
     };
     assert_eq!(after("acme", "old"), after("old", "acme"));
     assert_eq!(after("zebra", "acme").prefix().as_str(), "brand");
+}
+
+#[cfg(feature = "serde")]
+#[test]
+fn the_table_names_every_key_that_is_read_and_no_other() {
+    let refused = serde_json::from_str::<Policy>(r#"{ "": 0 }"#).unwrap_err().to_string();
+    let (_, read) = refused.split_once("expected one of ").unwrap();
+    // Each name stands between two accents.
+    let read: Vec<_> = read.split('`').skip(1).step_by(2).collect();
+    let rows = include_str!("keys.md").lines().filter_map(|line| line.strip_prefix("| `"));
+    let table: Vec<_> = rows.map(|row| row.split_once('`').unwrap().0).collect();
+    assert_eq!(table, read);
 }

@@ -7,6 +7,14 @@ use std::time::Duration;
 use crate::timestamp::{OutOfCalendar, Timestamp};
 
 /// When a token ends. It prints as an instant by RFC 3339 or as `never`, and parses from that.
+///
+/// ```
+/// use app_tokens::record::Expires;
+/// assert_eq!("never".parse(), Ok(Expires::Never));
+/// let end: Expires = "2026-03-01T12:00:00Z".parse()?;
+/// assert!("2026-03-01".parse::<Expires>().is_err(), "at which time of that day?");
+/// # Ok::<(), app_tokens::record::InvalidExpires>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Expires {
     /// Valid before this instant, and no longer valid at it.
@@ -105,9 +113,20 @@ impl fmt::Display for Expires {
 }
 
 impl FromStr for Expires {
-    type Err = OutOfCalendar;
+    type Err = InvalidExpires;
 
-    fn from_str(text: &str) -> Result<Expires, OutOfCalendar> {
-        if text == "never" { Ok(Expires::Never) } else { text.parse().map(Expires::At) }
+    fn from_str(text: &str) -> Result<Expires, InvalidExpires> {
+        match text {
+            "never" => Ok(Expires::Never),
+            _ => text.parse().map(Expires::At).map_err(InvalidExpires),
+        }
     }
 }
+
+/// The text is no end: an instant by RFC 3339, or `never`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}, or `never`")]
+pub struct InvalidExpires(
+    /// Why it is no instant.
+    pub OutOfCalendar,
+);

@@ -119,3 +119,17 @@ fn a_former_prefix_is_accepted_and_not_issued() {
     new.assert_good(issued.expose_secret());
     assert!(new.issue("alice").expose_secret().starts_with("newbrand_"));
 }
+
+/// So that a host can log which token lacked a scope: that is no event.
+#[test]
+fn the_id_of_a_token_is_known_before_a_scope_is_required() {
+    let bench = bench(policy());
+    let tokens = &bench.tokens;
+    let read = Access::scopes(["files:read"]).unwrap();
+    let issued = tokens.block_on(tokens.issue(NewToken::new("alice", "x", read))).unwrap();
+    bench.heard.texts();
+    let authenticated = tokens.block_on(tokens.authenticate(issued.expose_secret())).unwrap();
+    assert_eq!(authenticated.id(), issued.id());
+    assert!(authenticated.require("files:write").is_err());
+    assert_eq!(bench.heard.kinds(), ["FirstUse"]);
+}

@@ -5,8 +5,9 @@
 --
 -- Times are whole seconds since 1970-01-01T00:00:00Z.
 --
--- An id is the ten id characters of the token's text, read as a number in Crockford's base 32, most
--- significant character first.
+-- An id is a number: the ten id characters of the token's text, read in Crockford's base 32, most
+-- significant character first. `TokenId::from_u64` turns it into the text that lists and events
+-- show, and `TokenId::as_u64` turns that back. For instance, askgagkera is 380001879440138.
 --
 -- In `scopes`, `resources` and `networks`, NULL means everything and the empty text means nothing.
 -- Otherwise they hold one item a line. No item is empty or holds a line end.
