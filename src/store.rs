@@ -38,7 +38,7 @@ mod table;
 
 pub use crate::record::{CLOCK_TOLERANCE, LiveAt};
 pub use crate::row::{DamagedRow, Row};
-pub use columns::{FilterColumns, RowColumns};
+pub use columns::{ColumnValue, FilterColumns, RowColumns};
 pub use dyn_store::DynStore;
 pub use error::{Certainty, StoreError};
 pub use filter::{Filter, Page};
