@@ -11,6 +11,7 @@
 //! | [`move_from_nextcloud`] | How do I take over app passwords of Nextcloud (SHA-512)? |
 //! | [`move_from_forgejo`] | How do I take over tokens of Gitea and Forgejo (PBKDF2)? |
 //! | [`move_from_sanctum`] | How do I take over tokens of Laravel Sanctum (SHA-256)? |
+//! | [`move_from_sha256`] | How do I take over tokens of my own that are kept as SHA-256? |
 //! | [`move_from_plaintext`] | How do I take over tokens that were kept in clear? |
 //! | [`move_from_argon2`] | How do I take over app passwords kept as Argon2id, bcrypt or PBKDF2? |
 //! | [`move_from_jwt`] | How do I take over signed JWTs of PowerShell Universal? |
@@ -37,6 +38,9 @@ pub mod move_from_forgejo {}
 
 #[doc = include_str!("guide/move_from_sanctum.md")]
 pub mod move_from_sanctum {}
+
+#[doc = include_str!("guide/move_from_sha256.md")]
+pub mod move_from_sha256 {}
 
 #[doc = include_str!("guide/move_from_plaintext.md")]
 pub mod move_from_plaintext {}

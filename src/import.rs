@@ -6,37 +6,60 @@
 //! clear, UUIDs and JWTs are digested at the import, and SHA-256 of random texts already is our
 //! digest. The token is like any other: it is listed, narrowed, rotated and revoked.
 //!
+//! # In code
+//!
+//! The guides "Move from …" do this by `admin import`. Here a host does it itself:
+//!
 //! ```
-//! use app_tokens::import::{ForeignToken, Import, Sha256};
+//! use app_tokens::import::{ForeignToken, Import, Imported, Sha256};
 //! use app_tokens::record::Expires;
 //! use app_tokens::store::MemoryStore;
+//! use app_tokens::web::{Login, NamesAreOwners};
 //! use app_tokens::{
 //!     Access, KeyRing, Operator, Origin, Policy, Requirement, Timestamp, TokenAuthority,
 //! };
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // Once: the key by which imported tokens are found. Append it to the key ring of every host.
 //! let keys = format!("{},{}", KeyRing::new_text()?, KeyRing::new_import_text()?);
+//! // For as long as the import is open, dead rows are kept.
 //! let policy = Policy::new("acme")?.with_open_import();
 //! let tokens = TokenAuthority::new(MemoryStore::new(), KeyRing::parse(&keys)?, policy);
+//! let scheme = Sha256::of_unknown_strength();
+//! let import = Import::new().scheme(scheme);
 //!
-//! // What the old system's table holds: the hash of `cioabcdefghijklmnopqrstuvwxyz012345`.
-//! let scheme = Sha256::with_at_least_112_bits();
+//! // For each row that is live in the old table: the hash of
+//! // `cioabcdefghijklmnopqrstuvwxyz012345`, its owner, its label and so on.
 //! let hash = "8f147564d7d35a4541771d38f27452c3de158dec58ea9854739f1fc306b33ee2";
-//! let created_at = Timestamp::from_unix(1_700_000_000)?;
 //! let access = Access::scopes(["packages:write"])?;
 //! let token = ForeignToken::new(scheme.secret(hash)?, "alice", "CI", access)
-//!     .created_at(created_at)
+//!     .created_at(Timestamp::from_unix(1_700_000_000)?)
 //!     .expires(Expires::At(Timestamp::from_unix(4_000_000_000)?));
-//! let import = Import::new().scheme(scheme);
-//! tokens.import(&Operator::new("root")?, &import, token).await?;
+//! match tokens.import(&Operator::new("root")?, &import, token).await? {
+//!     Imported::Done(_) | Imported::AlreadyThere(_) => {}
+//!     not_taken => eprintln!("row 1 was not imported: {not_taken:?}"),
+//! }
+//! assert_eq!(tokens.import_status().await?[0].waiting, 1);
 //!
+//! // The login of the host, as before but for the last call.
+//! let login = Login::new(tokens.clone(), NamesAreOwners(|name| name == "alice"));
+//! let login = login.with_import(&import);
 //! let text = "cioabcdefghijklmnopqrstuvwxyz012345";
-//! let authenticated = tokens.authenticate_with(&import, None, text, Origin::unknown()).await?;
+//! let authenticated = login.enter_with(None, text, Origin::unknown()).await?;
 //! let caller = authenticated.require(Requirement::one_of(&["packages:write"]))?;
 //! assert_eq!(caller.owner().as_str(), "alice");
+//!
+//! // Later: may the old table go?
+//! for status in tokens.import_status().await? {
+//!     assert_eq!((status.waiting, status.lost, status.unclear), (0, 0, 0));
+//! }
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! Without `Login`, [`TokenAuthority::authenticate_with`] takes the import. A second run changes
+//! nothing: see [below](#what-holds-throughout). Once no scheme has a token that waits, close the
+//! import: take [`with_open_import`](crate::Policy::with_open_import) out, and keep `with_import`.
 //!
 //! # Which scheme
 //!

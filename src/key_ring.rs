@@ -187,12 +187,13 @@ impl KeyRing {
 
     /// Makes a new key for an import, as an entry `import:KEY` to append, after a comma, to a ring.
     ///
-    /// Every host needs the same one before the first token is imported. It can't be replaced
-    /// later: without it no imported token is found. **The text holds the key: wipe it after use.**
+    /// Every host needs the same before the first import. It can't be replaced: without it, no
+    /// imported token is found. `admin keys add-import` adds it to a key file. By hand, append a
+    /// comma and the text by `>>`, which keeps the rights. **It holds the key: wipe it after use.**
     ///
     /// ```
     /// use app_tokens::KeyRing;
-    /// let text = format!("{},{}", KeyRing::new_text()?, KeyRing::new_import_text()?);
+    /// let text = format!("{}\n,{}\n", KeyRing::new_text()?, KeyRing::new_import_text()?);
     /// assert!(KeyRing::parse(&text)?.has_import_key());
     /// # Ok::<(), app_tokens::error::KeyRingError>(())
     /// ```

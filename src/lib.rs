@@ -121,9 +121,9 @@
 //! - [Rotation](guide::rotation): overlap, a lost answer, reuse.
 //! - [Keys and backups](guide::keys_and_backups): a new key, a lost key, a restored backup.
 //! - Move from [Nextcloud](guide::move_from_nextcloud), [Forgejo](guide::move_from_forgejo),
-//!   [Sanctum](guide::move_from_sanctum), [plaintext](guide::move_from_plaintext),
-//!   [Argon2id](guide::move_from_argon2) or [JWTs](guide::move_from_jwt) while clients keep their
-//!   tokens.
+//!   [Sanctum](guide::move_from_sanctum), [SHA-256](guide::move_from_sha256),
+//!   [plaintext](guide::move_from_plaintext), [Argon2id](guide::move_from_argon2) or
+//!   [JWTs](guide::move_from_jwt) while clients keep their tokens.
 //! - [Write a store](guide::write_a_store): from the rules or in SQL, with the conformance suite.
 //! - [Sizing](guide::sizing): what a million and ten million tokens cost, and what comes after one
 //!   database.

@@ -38,7 +38,7 @@ mod table;
 
 pub use crate::record::{CLOCK_TOLERANCE, LiveAt};
 pub use crate::row::{DamagedRow, Row};
-pub use columns::{FilterColumns, RowColumns};
+pub use columns::{ColumnValue, FilterColumns, RowColumns};
 pub use dyn_store::DynStore;
 pub use error::{Certainty, StoreError};
 pub use filter::{Filter, Page};
@@ -197,6 +197,22 @@ pub use table::{InvalidTableName, TableName};
 ///     column of its own, may match the row. By clause 16 a damaged row reaches what derives from
 ///     its family. A store that can still read its successor and its end may go by them.
 ///     *Dangerous: a row that is repaired later was left out.*
+///
+/// # Besides the methods
+///
+/// - `Send + Sync`: a host calls the store from many threads at once.
+/// - `Clone`, if the host clones the [`TokenAuthority`](crate::TokenAuthority) or spawns
+///   [`Upkeep`](crate::upkeep::Upkeep). Clones must be cheap and share the rows: take a struct
+///   around an `Arc`.
+/// - [`RuntimeFree`], only if no future needs an async runtime. `block_on` takes no other store.
+///
+/// A method may block its thread for a short time: [`MemoryStore`] waits for a lock, and
+/// [`SqliteStore`] looks up on the caller's thread. It makes changes and long lists on threads of
+/// its own. In an async runtime, a thread that waits for a disk or the network holds up other
+/// tasks. So await the driver, or let a thread of the store do it. A store that takes a task of the
+/// runtime for it, such as tokio's `spawn_blocking`, is not `RuntimeFree`. `examples/redb_store`
+/// commits on the caller's thread, which suits a host without a runtime. Hold no `std` lock across
+/// an await: the future would not be `Send`.
 ///
 /// # Isolation
 ///

@@ -4,61 +4,23 @@
 use std::convert::Infallible;
 
 use app_tokens::record::{RecordParts, TokenRecord};
-use app_tokens::store::{Filter, FilterColumns, Row, RowColumns};
+use app_tokens::store::{ColumnValue, Filter, FilterColumns, Row, RowColumns};
 use app_tokens::{Timestamp, TokenId};
 use support::chance::{Chance, id, parts, revocation};
 
-/// A column as a driver returns it.
-#[derive(Clone, Copy, Debug)]
-enum Cell<'r> {
-    Number(Option<i64>),
-    Text(Option<&'r str>),
-    Bytes(Option<&'r [u8]>),
-}
-
-/// Returns the columns in the order of the statements that read a row.
-fn cells<'r>(c: &'r RowColumns<'_>) -> [Cell<'r>; 23] {
-    use Cell::{Bytes, Number, Text};
-    [
-        Number(Some(c.id)),
-        Bytes(c.digest.as_deref()),
-        Text(c.owner.as_deref()),
-        Text(c.label.as_deref()),
-        Text(c.scopes.as_deref()),
-        Text(c.resources.as_deref()),
-        Text(c.networks.as_deref()),
-        Text(c.attributes.as_deref()),
-        Text(c.issued_by.as_deref()),
-        Number(c.created_at),
-        Number(c.expires_at),
-        Number(c.family),
-        Number(c.successor),
-        Number(c.derived_from),
-        Number(c.key_id),
-        Bytes(c.seal.as_deref()),
-        Number(c.revision),
-        Number(c.revoked_at),
-        Text(c.revoked_reason.as_deref()),
-        Text(c.revoked_by.as_deref()),
-        Number(c.last_used_at),
-        Text(c.last_used_address.as_deref()),
-        Text(c.last_used_client.as_deref()),
-    ]
-}
-
-fn read<'r>(cells: &[Cell<'r>]) -> RowColumns<'r> {
+fn read<'r>(cells: &[ColumnValue<'r>]) -> RowColumns<'r> {
     let read = RowColumns::read::<Infallible>(
         |at| match cells[at] {
-            Cell::Number(number) => Ok(number),
-            other => panic!("{at}: {other:?} is read as a number"),
+            ColumnValue::Number(number) => Ok(number),
+            _ => panic!("{at} is read as a number"),
         },
         |at| match cells[at] {
-            Cell::Text(text) => Ok(text),
-            other => panic!("{at}: {other:?} is read as a text"),
+            ColumnValue::Text(text) => Ok(text),
+            _ => panic!("{at} is read as a text"),
         },
         |at| match cells[at] {
-            Cell::Bytes(bytes) => Ok(bytes),
-            other => panic!("{at}: {other:?} is read as bytes"),
+            ColumnValue::Bytes(bytes) => Ok(bytes),
+            _ => panic!("{at} is read as bytes"),
         },
     );
     read.unwrap()
@@ -70,7 +32,7 @@ fn columns_read_by_place_equal_those_written() {
     for n in 0..200 {
         let record = TokenRecord::from_parts(chance.parts(id(n)));
         let written = RowColumns::of(&record);
-        let read = read(&cells(&written));
+        let read = read(&written.values());
         assert!(read == written, "{record:?}");
         assert_eq!(read.into_row().as_ref().and_then(Row::record), Some(&record));
     }
@@ -80,11 +42,11 @@ fn columns_read_by_place_equal_those_written() {
 fn a_row_without_an_id_is_none_and_one_without_an_owner_is_damaged() {
     let record = TokenRecord::from_parts(parts(1));
     let written = RowColumns::of(&record);
-    let mut cells = cells(&written);
-    cells[2] = Cell::Text(None);
+    let mut cells = written.values();
+    cells[2] = ColumnValue::Text(None);
     let damaged = read(&cells).into_row().unwrap();
     assert!(damaged.record().is_none() && damaged.id() == id(1));
-    cells[0] = Cell::Number(None);
+    cells[0] = ColumnValue::Number(None);
     assert!(read(&cells).into_row().is_none());
 }
 

@@ -15,6 +15,10 @@ use crate::text::{InvalidText, Label, Operator, Owner, Reason};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
+mod value;
+
+pub use self::value::ColumnValue;
+
 /// Holds a record as the columns of an SQL table: whole numbers, texts and bytes.
 ///
 /// It is for a store of your own over SQL. Write what [`RowColumns::of`] returns, and turn what was
@@ -22,6 +26,11 @@ use crate::token::TokenId;
 ///
 /// Times are whole seconds since 1970-01-01T00:00:00Z. `None` is NULL. Every column but the id may
 /// be `None` when it is read. If a column that can't be NULL is, the row is [`Row::damaged`].
+///
+/// A damaged row has no columns to write. A call changes it only to revoke it: then set
+/// `revoked_at`, `revoked_reason` and `revoked_by`, and make `seal` NULL. Leave every other column
+/// as it is, for a repair. `revoked_at` alone is enough to keep it revoked, but then it stays
+/// damaged.
 ///
 /// ```
 /// use app_tokens::store::{RowColumns, Row};
@@ -144,10 +153,72 @@ impl<'r> RowColumns<'r> {
         }
     }
 
+    /// Returns the values of the columns, in the order of these fields, as a driver binds them.
+    ///
+    /// [`RowColumns::read`] reads them by the same places.
+    pub fn values(&self) -> [ColumnValue<'_>; 23] {
+        let RowColumns {
+            id,
+            digest,
+            owner,
+            label,
+            scopes,
+            resources,
+            networks,
+            attributes,
+            issued_by,
+            created_at,
+            expires_at,
+            family,
+            successor,
+            derived_from,
+            key_id,
+            seal,
+            revision,
+            revoked_at,
+            revoked_reason,
+            revoked_by,
+            last_used_at,
+            last_used_address,
+            last_used_client,
+        } = self;
+        use ColumnValue::{Bytes, Number, Text};
+        [
+            Number(Some(*id)),
+            Bytes(digest.as_deref()),
+            Text(owner.as_deref()),
+            Text(label.as_deref()),
+            Text(scopes.as_deref()),
+            Text(resources.as_deref()),
+            Text(networks.as_deref()),
+            Text(attributes.as_deref()),
+            Text(issued_by.as_deref()),
+            Number(*created_at),
+            Number(*expires_at),
+            Number(*family),
+            Number(*successor),
+            Number(*derived_from),
+            Number(*key_id),
+            Bytes(seal.as_deref()),
+            Number(*revision),
+            Number(*revoked_at),
+            Text(revoked_reason.as_deref()),
+            Text(revoked_by.as_deref()),
+            Number(*last_used_at),
+            Text(last_used_address.as_deref()),
+            Text(last_used_client.as_deref()),
+        ]
+    }
+
     /// Reads the columns from a row of a driver. They must be in the order of these fields.
     ///
     /// Each function reads one column of its type by its place: 0 is the id, 22 is the client of
     /// the last use. The driver's types stay out of this crate.
+    ///
+    /// **A value of another type must be an error of the function, never `None`.** In `scopes`,
+    /// `resources` and `networks`, `None` means everything. After such an error, read the columns
+    /// of the facts that stand apart, each alone: 0, 2, 9, 11, 13 and 17. Make [`Row::damaged`] of
+    /// what can be read. Any value but NULL in column 17 means that the row is revoked.
     ///
     /// # Errors
     /// The first error of a function.

@@ -31,7 +31,7 @@ use std::error::Error;
 use std::fmt;
 
 use crate::row::{DamagedRow, Row};
-use crate::store::{RowColumns, StoreError};
+use crate::store::{ColumnValue, RowColumns, StoreError};
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -240,59 +240,11 @@ struct NoSuchColumn;
 
 /// Returns the columns in their order.
 fn cells<'c>(columns: &'c RowColumns<'_>) -> [Cell<'c>; 23] {
-    let RowColumns {
-        id,
-        digest,
-        owner,
-        label,
-        scopes,
-        resources,
-        networks,
-        attributes,
-        issued_by,
-        created_at,
-        expires_at,
-        family,
-        successor,
-        derived_from,
-        key_id,
-        seal,
-        revision,
-        revoked_at,
-        revoked_reason,
-        revoked_by,
-        last_used_at,
-        last_used_address,
-        last_used_client,
-    } = columns;
-    let number = |number: &Option<i64>| number.map_or(Cell::Null, Cell::Number);
-    let bytes = |bytes: Option<&'c [u8]>| bytes.map_or(Cell::Null, Cell::Bytes);
-    let text = |text: &'c Option<_>| bytes(text.as_deref().map(str::as_bytes));
-    [
-        Cell::Number(*id),
-        bytes(digest.as_deref()),
-        text(owner),
-        text(label),
-        text(scopes),
-        text(resources),
-        text(networks),
-        text(attributes),
-        text(issued_by),
-        number(created_at),
-        number(expires_at),
-        number(family),
-        number(successor),
-        number(derived_from),
-        number(key_id),
-        bytes(seal.as_deref()),
-        number(revision),
-        number(revoked_at),
-        text(revoked_reason),
-        text(revoked_by),
-        number(last_used_at),
-        text(last_used_address),
-        text(last_used_client),
-    ]
+    columns.values().map(|value| match value {
+        ColumnValue::Number(number) => number.map_or(Cell::Null, Cell::Number),
+        ColumnValue::Text(text) => text.map_or(Cell::Null, |text| Cell::Bytes(text.as_bytes())),
+        ColumnValue::Bytes(bytes) => bytes.map_or(Cell::Null, Cell::Bytes),
+    })
 }
 
 /// One column of the body.

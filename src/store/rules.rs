@@ -40,6 +40,9 @@ pub struct Decision<A> {
     /// The answer of the call. Give it only after the rest is written.
     pub answer: A,
     /// The rows to write. Each is new or replaces the row with its id. No id occurs twice.
+    ///
+    /// A damaged row among them was revoked just now, and nothing else of it changed. Write
+    /// [`Row::to_bytes`], or the columns that [`RowColumns`](super::RowColumns) names for it.
     pub put: Vec<Row>,
     /// The ids of the rows to delete.
     pub delete: Vec<TokenId>,

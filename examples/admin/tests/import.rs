@@ -177,7 +177,7 @@ fn a_file_of_another_form_is_refused_at_its_first_row() {
     for (file, why) in [
         ("owner,label,token\nalice,x,hunter2\n", "not a JSON object"),
         ("json_object('owner', owner)\n", "not a JSON object"),
-        (&*cut, "the column expires is missing"),
+        (&*cut, "the column expires is missing; if the old table has none, write 'expires', NULL"),
         (&row(&json!({"admin": true})), "there are columns besides owner"),
     ] {
         let ran = host.import(file);

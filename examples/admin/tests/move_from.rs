@@ -174,6 +174,42 @@ fn from_sanctum() {
 }
 
 #[test]
+fn from_sha256() {
+    let guide = Guide::read("sha256");
+    let host = Host::with_import(&["orders:read"]);
+    let (token, revoked) = ("a-token-of-ours", "revoked-there");
+    let report = host.follow(
+        &guide,
+        &format!(
+            "CREATE TABLE api_tokens (id INTEGER PRIMARY KEY, user_id TEXT, name TEXT, token BLOB,
+                created_at TEXT, expired_at TEXT, last_used_at TEXT, revoked INTEGER);
+            INSERT INTO api_tokens VALUES
+                (1, 'alice', 'CI', x'{}', '2026-01-02 03:04:05', NULL, NULL, 0),
+                (2, 'alice', 'Gone', x'{}', NULL, NULL, NULL, 1);",
+            hex(sha2::Sha256::digest(token)),
+            hex(sha2::Sha256::digest(revoked)),
+        ),
+    );
+    assert!(report.done().contains("imported 1\nalready there 0\nskipped 1\n"));
+    let import = Import::new().scheme(Sha256::of_unknown_strength());
+    host.assert_status("sha256 1 0 0");
+    let caller = host.enter(&import, None, token).unwrap();
+    assert_eq!((caller.owner().as_str(), &*scopes(&caller)), ("alice", "all"));
+    assert_not_ours(&host.enter(&import, None, revoked));
+    host.assert_status("sha256 0 1 0");
+    assert_stays_revoked(&host, &guide, &import, "alice", token);
+
+    // The guide's way without the column.
+    let rows = fs::read_to_string(host.path("rows.jsonl")).unwrap();
+    let without = rows.replace("\"used\":null,", "");
+    assert_ne!(without, rows);
+    fs::write(host.path("rows.jsonl"), &without).unwrap();
+    let again: Vec<_> = guide.import.split(' ').skip(1).collect();
+    let why = "the column used is missing; if the old table has none, write 'used', NULL";
+    host.admin_reading(without, &again).exited(2, why);
+}
+
+#[test]
 fn from_plaintext() {
     let guide = Guide::read("plaintext");
     let host = Host::with_import(&["orders:read"]);
@@ -296,6 +332,7 @@ fn each_guides_query_is_the_one_that_the_help_shows_and_a_guide_is_short() {
         ("nextcloud", "nextcloud"),
         ("forgejo", "gitea"),
         ("sanctum", "sanctum"),
+        ("sha256", "sha256"),
         ("plaintext", "plain"),
         ("argon2", "phc"),
         ("jwt", "powershell-universal"),

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use app_tokens::record::{KeyId, LastUse, Revocation};
 use app_tokens::store::{
-    CLOCK_TOLERANCE, Filter, FilterColumns, Insert, Inserted, LiveAt, Page, Purge, PurgeCutoff,
-    Replace, Replaced, Row, RowColumns, StoreError, Supersede, Superseded, TokenStore,
+    CLOCK_TOLERANCE, ColumnValue, Filter, FilterColumns, Insert, Inserted, LiveAt, Page, Purge,
+    PurgeCutoff, Replace, Replaced, Row, RowColumns, StoreError, Supersede, Superseded, TokenStore,
     postgres_sql as sql, rules,
 };
 use app_tokens::{Timestamp, TokenId};
@@ -358,13 +358,11 @@ fn obstructed() -> Error {
 /// Inserts a row. Returns whether its id was free. If the row isn't there afterwards and the id is
 /// free, a trigger kept it out, which is an error.
 async fn insert_row(c: &RowColumns<'_>, on: &mut PgConnection) -> sqlx::Result<bool> {
-    let query = bind!(sqlx::query(sql::INSERT) => c.id,
-        c.digest.as_deref(), c.owner.as_deref(), c.label.as_deref(),
-        c.scopes.as_deref(), c.resources.as_deref(), c.networks.as_deref(), c.attributes.as_deref(),
-        c.issued_by.as_deref(), c.created_at, c.expires_at, c.family, c.successor, c.derived_from,
-        c.key_id, c.seal.as_deref(), c.revision, c.revoked_at, c.revoked_reason.as_deref(),
-        c.revoked_by.as_deref(), c.last_used_at, c.last_used_address.as_deref(),
-        c.last_used_client.as_deref());
+    let query = c.values().into_iter().fold(sqlx::query(sql::INSERT), |query, value| match value {
+        ColumnValue::Number(number) => query.bind(number),
+        ColumnValue::Text(text) => query.bind(text),
+        ColumnValue::Bytes(bytes) => query.bind(bytes),
+    });
     let holds = query.fetch_optional(&mut *on).await?.map(|row| row.try_get(0)).transpose()?;
     let is_taken = sqlx::query(sql::FIND).bind(c.id).fetch_optional(on).await?.is_some();
     if holds.unwrap_or(is_taken) { Ok(holds.is_some()) } else { Err(obstructed()) }

@@ -4,7 +4,7 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::error::Problem;
 use crate::record::{CLOCK_TOLERANCE, Revocation};
-use crate::store::{FilterColumns, PurgeCutoff, Row, RowColumns};
+use crate::store::{ColumnValue, FilterColumns, PurgeCutoff, Row, RowColumns};
 use crate::timestamp::Timestamp;
 
 /// A value to bind, with its type.
@@ -64,33 +64,16 @@ impl<'r> RevocationParams<'r> {
     }
 }
 
-/// Returns the parameters of [`INSERT`](crate::store::postgres_sql::INSERT), in its order.
-pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [Parameter<'c>; 23] {
-    [
-        (&columns.id, Type::INT8),
-        (&columns.digest, Type::BYTEA),
-        (&columns.owner, Type::TEXT),
-        (&columns.label, Type::TEXT),
-        (&columns.scopes, Type::TEXT),
-        (&columns.resources, Type::TEXT),
-        (&columns.networks, Type::TEXT),
-        (&columns.attributes, Type::TEXT),
-        (&columns.issued_by, Type::TEXT),
-        (&columns.created_at, Type::INT8),
-        (&columns.expires_at, Type::INT8),
-        (&columns.family, Type::INT8),
-        (&columns.successor, Type::INT8),
-        (&columns.derived_from, Type::INT8),
-        (&columns.key_id, Type::INT8),
-        (&columns.seal, Type::BYTEA),
-        (&columns.revision, Type::INT8),
-        (&columns.revoked_at, Type::INT8),
-        (&columns.revoked_reason, Type::TEXT),
-        (&columns.revoked_by, Type::TEXT),
-        (&columns.last_used_at, Type::INT8),
-        (&columns.last_used_address, Type::TEXT),
-        (&columns.last_used_client, Type::TEXT),
-    ]
+/// Returns [`RowColumns::values`] as the parameters of
+/// [`INSERT`](crate::store::postgres_sql::INSERT).
+pub(super) fn row_params<'v>(values: &'v [ColumnValue<'_>; 23]) -> [Parameter<'v>; 23] {
+    values.each_ref().map(|value| -> Parameter<'v> {
+        match value {
+            ColumnValue::Number(number) => (number, Type::INT8),
+            ColumnValue::Text(text) => (text, Type::TEXT),
+            ColumnValue::Bytes(bytes) => (bytes, Type::BYTEA),
+        }
+    })
 }
 
 /// The parameters of [`REPLACE`](crate::store::postgres_sql::REPLACE): an array for each column of

@@ -107,7 +107,7 @@ impl Statements<'_> {
     /// Inserts a row. Returns whether its id was free.
     pub(super) async fn insert_row(&self, new: &TokenRecord) -> Result<bool, Problem> {
         let columns = RowColumns::of(new);
-        let inserted = self.query(INSERT, &row_params(&columns)).await?;
+        let inserted = self.query(INSERT, &row_params(&columns.values())).await?;
         if inserted.is_empty() && self.find(new.id()).await?.is_none() {
             // No row has the id, and yet the row was not inserted: a trigger or a rule kept it out.
             return Err(Problem::obstructed());

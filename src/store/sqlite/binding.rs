@@ -2,42 +2,24 @@
 
 use std::error::Error;
 
-use rusqlite::types::ValueRef;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Statement, ToSql};
 
 use crate::store::columns::{as_id, number};
-use crate::store::{DamagedRow, Row, RowColumns};
+use crate::store::{ColumnValue, DamagedRow, Row, RowColumns};
 use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// Returns the parameters of [`INSERT`](super::sql::INSERT), in its order.
-pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [&'c dyn ToSql; 23] {
-    [
-        &columns.id,
-        &columns.digest,
-        &columns.owner,
-        &columns.label,
-        &columns.scopes,
-        &columns.resources,
-        &columns.networks,
-        &columns.attributes,
-        &columns.issued_by,
-        &columns.created_at,
-        &columns.expires_at,
-        &columns.family,
-        &columns.successor,
-        &columns.derived_from,
-        &columns.key_id,
-        &columns.seal,
-        &columns.revision,
-        &columns.revoked_at,
-        &columns.revoked_reason,
-        &columns.revoked_by,
-        &columns.last_used_at,
-        &columns.last_used_address,
-        &columns.last_used_client,
-    ]
+/// Binds [`RowColumns::values`], the parameters of [`INSERT`](super::sql::INSERT).
+impl ToSql for ColumnValue<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        match self {
+            ColumnValue::Number(number) => number.to_sql(),
+            ColumnValue::Text(text) => text.to_sql(),
+            ColumnValue::Bytes(bytes) => bytes.to_sql(),
+        }
+    }
 }
 
 /// Returns the parameters of [`REPLACE_WITH_EXPIRY`](super::sql::REPLACE_WITH_EXPIRY), in its

@@ -18,7 +18,13 @@ impl Row {
         };
         let row = Row(map);
         if let Some(missing) = columns.iter().find(|column| !row.0.contains_key(**column)) {
-            return Err(format!("the column {missing} is missing"));
+            return Err(match missing {
+                &("created" | "expires" | "used" | "revoked") => format!(
+                    "the column {missing} is missing; if the old table has none, write \
+                     '{missing}', NULL into the query"
+                ),
+                missing => format!("the column {missing} is missing"),
+            });
         }
         if row.0.len() > columns.len() {
             return Err(format!("there are columns besides {}", columns.join(", ")));

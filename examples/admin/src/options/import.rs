@@ -242,7 +242,7 @@ FROM api_tokens;
 
 The hash has 64 hexadecimal digits. If the column has them already, write it without lower(hex(…)).
 In PostgreSQL write encode(token, 'hex'). scopes are the host's names with commas, or * for
-everything.";
+everything. All names must be there: if the table has no such column, write 'used', NULL.";
 
 const BLAKE3: &str = "\
 SELECT json_object('owner', user_id, 'label', name, 'hash', lower(hex(token)), 'scopes', '*',
@@ -263,7 +263,8 @@ SELECT json_object('owner', user_id, 'label', name, 'token', token, 'scopes', sc
                    'revoked', revoked)
 FROM api_tokens;
 
-scopes are the host's names with commas, or * for everything.";
+scopes are the host's names with commas, or * for everything. All names must be there: if the table
+has no such column, write 'used', NULL.";
 
 const PHC: &str = "\
 SELECT json_object('owner', user_id, 'label', name, 'hash', hash, 'scopes', scopes,

@@ -158,6 +158,7 @@ fn from_plaintext() {
 
 #[test]
 fn from_sha256() {
+    let guide = Guide::read("sha256");
     for database in Database::all() {
         let host = folder("cloud");
         let old = Old::new(
@@ -170,15 +171,7 @@ fn from_sha256() {
             own_row(database, text, database.bytes(&sha256(text)), "*", text.starts_with('f'))
         });
         old.insert("api_tokens", "user_id, name, token, scopes, revoked, created_at", &rows);
-        old.shell("admin keys add-import").done();
-        let (query, commands) = help(&old, "sha256");
-        // As the help says.
-        let query = match database {
-            Database::Postgres(_) => query.replace("lower(hex(token))", "encode(token, 'hex')"),
-            _ => query,
-        };
-        old.client(&commands, &query).done();
-        let report = old.shell("admin import sha256 rows.jsonl --owners owners.jsonl").done();
+        let report = follow(&old, &guide, " --owners owners.jsonl").done();
         assert!(report.starts_with("imported 1\n") && report.contains("skipped 1\n"), "{report}");
         assert_made(&host, 1);
         let cloud = Served::start("cloud", &host, "sha256");
