@@ -11,15 +11,16 @@ use crate::text::Owner;
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 
-/// Binds [`RowColumns::values`], the parameters of [`INSERT`](super::sql::INSERT).
-impl ToSql for ColumnValue<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        match self {
-            ColumnValue::Number(number) => number.to_sql(),
-            ColumnValue::Text(text) => text.to_sql(),
-            ColumnValue::Bytes(bytes) => bytes.to_sql(),
-        }
-    }
+/// Returns the parameters of [`INSERT`](super::sql::INSERT), in its order.
+pub(super) fn row_params<'c>(columns: &'c RowColumns<'_>) -> [ToSqlOutput<'c>; 23] {
+    columns.values().map(|value| {
+        let value = match value {
+            ColumnValue::Number(number) => number.map(ValueRef::Integer),
+            ColumnValue::Text(text) => text.map(|text| ValueRef::Text(text.as_bytes())),
+            ColumnValue::Bytes(bytes) => bytes.map(ValueRef::Blob),
+        };
+        ToSqlOutput::Borrowed(value.unwrap_or(ValueRef::Null))
+    })
 }
 
 /// Returns the parameters of [`REPLACE_WITH_EXPIRY`](super::sql::REPLACE_WITH_EXPIRY), in its

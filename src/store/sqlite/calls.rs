@@ -6,7 +6,7 @@
 
 use rusqlite::params;
 
-use super::binding::form_params;
+use super::binding::{form_params, row_params};
 use super::diagnose::diagnose;
 use super::query::{
     Step, is_indexed, keys_in_use, list_rows, purge_matching_query, purgeable,
@@ -253,7 +253,7 @@ impl Statements<'_> {
     /// Inserts a row, and adds its key to those in use.
     fn insert_row(&mut self, new: &TokenRecord) -> rusqlite::Result<()> {
         self.add_key(new)?;
-        self.execute(INSERT, RowColumns::of(new).values()).map(drop)
+        self.execute(INSERT, row_params(&RowColumns::of(new))).map(drop)
     }
 
     /// Writes the new form of a row that is current. Last use and revocation stay.

@@ -11,7 +11,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use served::{ALL, READ_ONLY, REFUSED, Served, folder};
 use support::program::has;
 
-use super::{NAMES, common, database, expected_labels, follow, help, hex, labels, served};
+use super::{NAMES, common, database, expected_labels, follow, hex, labels, served};
 
 fn sha256(text: &str) -> String {
     hex(<sha2::Sha256 as sha2::Digest>::digest(text))
