@@ -48,7 +48,8 @@ fn a_rotated_token_ends_at_once_or_after_the_overlap() {
     let (third, third_text) = host.new_token(&again);
     assert!(!host.is_good(&second_text) && host.is_good(&third_text));
     assert_eq!(host.view(third).expires().to_string(), "2999-01-01T00:00:00Z");
-    host.admin(&["rotate", &second.to_string()]).exited(4, "the token is superseded");
+    let named = format!("already rotated; use {third}");
+    host.admin(&["rotate", &second.to_string()]).exited(4, &named);
 }
 
 #[test]

@@ -105,7 +105,8 @@ fn a_rotated_token_is_replaced_at_once_by_one_that_is_shown_once() {
         assert_eq!(new_line[same], old_line[same]);
     }
     assert!(!cloud.api(ALICE, "GET", "/api/tokens", "").body.contains(&new[20..30]));
-    assert_refused(&rotate(&cloud, &old_id, ""), 409, "superseded");
+    let named = format!("already rotated; use {new_id}");
+    assert_refused(&rotate(&cloud, &old_id, ""), 409, &named);
 }
 
 #[test]
