@@ -6,6 +6,7 @@ use super::answer::Answer;
 use crate::error::{
     ChangeError, Failed, IssueError, LifeError, ManageError, RetireError, in_words,
 };
+use crate::record::InvalidExpires;
 use crate::store::{Certainty, StoreError};
 use crate::text::InvalidText;
 use crate::timestamp::OutOfCalendar;
@@ -41,6 +42,7 @@ answers!(
     LifeError,
     InvalidText,
     OutOfCalendar,
+    InvalidExpires,
     InvalidTokenId,
     Failed,
     StoreError
@@ -174,7 +176,7 @@ impl ClientSafe for LifeError {
             }
             LifeError::PastCalendar => OutOfCalendar.answer(),
             LifeError::NeverNotAllowed => {
-                Answer::new(422, "end_needed", "The app token must expire. Choose an end.\n")
+                Answer::new(422, "end_needed", "The app token must expire. Choose a date.\n")
             }
         }
     }
@@ -183,6 +185,13 @@ impl ClientSafe for LifeError {
 impl ClientSafe for OutOfCalendar {
     fn answer(&self) -> Answer {
         Answer::new(422, "invalid_time", "The time must be between the years 1970 and 9999.\n")
+    }
+}
+
+impl ClientSafe for InvalidExpires {
+    fn answer(&self) -> Answer {
+        let body = "Write the expiry as 2026-03-01T12:00:00Z, or as never.\n";
+        Answer::new(422, "invalid_time", body)
     }
 }
 

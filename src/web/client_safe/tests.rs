@@ -5,7 +5,7 @@ use super::*;
 use crate::error::OrphanRow;
 use crate::key::KeyId;
 use crate::random::Secret;
-use crate::record::{Status, StatusUnclear};
+use crate::record::{Expires, Status, StatusUnclear};
 use crate::text::{Label, TextProblem};
 use crate::timestamp::Timestamp;
 use crate::token::TokenId;
@@ -111,6 +111,7 @@ fn every_answer() -> Vec<(String, Answer)> {
         RetireError::Active,
         RetireError::InUse { rows: 918_273 },
         Timestamp::from_unix(-1).unwrap_err(),
+        "2026-03-01".parse::<Expires>().unwrap_err(),
         "no id".parse::<TokenId>().unwrap_err(),
         invalid(),
         StoreError::not_done(DRIVER),
