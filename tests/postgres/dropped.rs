@@ -88,9 +88,10 @@ fn a_dropped_look_up_costs_no_connection() {
         let pool = small_pool(&database, 1, Duration::from_secs(10));
         let store = PostgresStore::new(pool.clone());
         store.migrate().await.unwrap();
-        let mut backends = HashSet::new();
-        for _ in 0..20 {
-            assert!(polled(1, store.find(id(1))).await.is_none());
+        let (mut backends, mut dropped) = (HashSet::new(), 0);
+        while dropped < 20 {
+            // On a busy machine the server may answer within the poll: then nothing is dropped.
+            dropped += usize::from(polled(1, store.find(id(1))).await.is_none());
             let client = pool.get().await.unwrap();
             let backend = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap();
             backends.insert(backend.get::<_, i32>(0));
