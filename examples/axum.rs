@@ -11,7 +11,7 @@
 //! curl -i --oauth2-bearer "$R" -d 'Buy tea' $U/api/notes    # 403: it only reads
 //! curl -i -u "alice:$R" $U/settings/tokens                  # 403: only by the password
 //! curl -i -u "$P" $U/api/notes                              # 401: only by a token
-//! curl -u "$P" $U/settings/tokens                           # the list, with each last use
+//! curl -u "$P" $U/settings/tokens                           # the list, with each last address
 //! curl -u "$P" -X DELETE $U/settings/tokens/$(echo "$R" | cut -c 6-15)
 //! curl -i --oauth2-bearer "$R" $U/api/notes                 # 401: it was revoked
 //! ```

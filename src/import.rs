@@ -52,6 +52,7 @@
 //! // Later: may the old table go?
 //! for status in tokens.import_status().await? {
 //!     assert_eq!((status.waiting, status.lost, status.unclear), (0, 0, 0));
+//!     assert!(import.reaches(&status), "the import looks at fewer candidates than before");
 //! }
 //! # Ok(())
 //! # }
@@ -233,10 +234,12 @@ impl Import {
         Import { slow: Arc::new(SlowChecks::new(most.get())), ..self }
     }
 
-    /// Returns whether so many candidates find all rows of a scheme.
+    /// Returns whether this import looks at enough candidates to find every readable row of a
+    /// scheme. A host that starts with fewer may not know a token, and a run may bring back a
+    /// revoked one.
     ///
     /// [`TokenAuthority::import_status`](crate::TokenAuthority::import_status) returns one status
-    /// of each scheme.
+    /// of each scheme. It reads all rows.
     pub fn reaches(&self, status: &ImportStatus) -> bool {
         status.candidates <= self.max_candidates.get()
     }

@@ -187,9 +187,9 @@ impl KeyRing {
 
     /// Makes a new key for an import, as an entry `import:KEY` to append, after a comma, to a ring.
     ///
-    /// Every host needs the same before the first import. It can't be replaced: without it, no
+    /// Every host needs the same key before the first import. It can't be replaced: without it, no
     /// imported token is found. `admin keys add-import` adds it to a key file. By hand, append a
-    /// comma and the text by `>>`, which keeps the rights. **It holds the key: wipe it after use.**
+    /// comma and the text by `>>`, which keeps the file's mode. **Wipe the text after use.**
     ///
     /// ```
     /// use app_tokens::KeyRing;

@@ -184,7 +184,7 @@ pub use table::{InvalidTableName, TableName};
 /// These are the id, the owner, the family, `derived_from`, `created_at`, and whether it is
 /// revoked. Keep each in a column of its own, or use the head of [`Row::to_bytes`]. If the owner
 /// can't be read, the row belongs to no owner: no other row derives from its family, and it derives
-/// from none.
+/// from none. A store may still relate rows whose owners are the same unreadable text.
 ///
 /// 21. A row that can't be read is returned as a [`DamagedRow`] with these facts, not as an error.
 ///     It blocks no other row. `touch` may skip it. It is never current. Until it is revoked, a

@@ -111,9 +111,10 @@ impl TokenView {
     ///
     /// A token that was imported from another system has one more, such as
     /// `imported: "sha256 bd35fee3 9c41f0a26d3b7e58"`. It holds the scheme, a mark of the import
-    /// key and realm, and a fingerprint of the token, by which a second run finds it. Both numbers
-    /// are made under the import key, so they betray nothing. Operators need it after a restore. A
-    /// page for users should leave it out.
+    /// key and realm, and a fingerprint of the token, by which a second run finds it. Both are made
+    /// under the import key, so they betray nothing. If the token shares its look-up with others,
+    /// such as those of its owner, the number of its place follows. Operators need all this after a
+    /// restore. A page for users should leave it out.
     pub fn attributes(&self) -> &Attributes {
         &self.attributes
     }
@@ -283,7 +284,7 @@ pub struct CheckReport {
     /// The realm that the seals were checked for.
     pub realm: Box<str>,
     /// The keys that unrevoked rows are sealed under and that the ring lacks, each with the number
-    /// of its rows, up to 500. Their tokens fail.
+    /// of its readable rows, up to 500. Their tokens fail.
     pub under_missing_keys: Vec<(KeyId, u64)>,
     /// The ids of rows that are not as the engine wrote them for this realm. Their tokens are
     /// denied.

@@ -35,9 +35,12 @@ impl<S: TokenStore> TokenAuthority<S> {
                     unclear: 0,
                     candidates: 0,
                 });
-                status.candidates = status.candidates.max(mark.candidate.saturating_add(1));
-                let own_use = self.own_use(record.id());
-                let count = match self.status(&row, self.now(), own_use) {
+                let of_row = self.status(&row, self.now(), self.own_use(record.id()));
+                // A tampered row must not make each look-up ask for more candidates.
+                if !matches!(of_row, Ok(Status::Tampered)) {
+                    status.candidates = status.candidates.max(mark.candidate.saturating_add(1));
+                }
+                let count = match of_row {
                     Ok(Status::Active) if Some(mark.key) != key_mark => &mut status.lost,
                     Ok(Status::Active) if record.digest().foreign().is_some() => {
                         &mut status.waiting

@@ -62,8 +62,8 @@
 //! ```
 //!
 //! A row may lose its owner, too. To test that, name `damage_owner` after `damage`. It must do what
-//! `damage` does, and write an owner that can't be read. In SQL, take another one for each row, as
-//! in `owner = char(10) || id`, since a store may compare that column as it stands.
+//! `damage` does, and write an owner that can't be read. In SQL, write a different one into each
+//! row, as in `owner = char(10) || id`, since a store may compare that column as it stands.
 //!
 //! Each function can also be called directly. The functions without a race take a `&store`. So they
 //! can test a store within a transaction of the host, such as `SqliteTransaction`.

@@ -201,20 +201,24 @@ impl Answer {
     ///
     /// All refusals of [`TokenLayer`](super::TokenLayer), [`require`](super::require()) and the
     /// extractors are made by this. So a layer around them can send another body, with the word for
-    /// programs. Keep the status and headers of the response: they hold the challenges.
+    /// programs. Keep the status, and the headers with the challenges. Remove `content-length`.
     ///
     /// ```
     /// # use app_tokens::{TokenAuthority, web::{Login, NamesAreOwners, TokenLayer}};
     /// use app_tokens::web::Answer;
-    /// use axum::http::{HeaderValue, header::CONTENT_TYPE};
+    /// use axum::http::HeaderValue;
+    /// use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
     /// use axum::{Router, body::Body, middleware, response::Response};
     ///
     /// async fn as_json(mut response: Response) -> Response {
-    ///     let Some(answer) = response.extensions_mut().remove::<Answer>() else {
+    ///     let answer = response.extensions_mut().remove::<Answer>();
+    ///     let headers = response.headers_mut();
+    ///     // A layer in between may have compressed the text already.
+    ///     let Some(answer) = answer.filter(|_| !headers.contains_key(CONTENT_ENCODING)) else {
     ///         return response;
     ///     };
-    ///     let json = HeaderValue::from_static("application/json");
-    ///     response.headers_mut().insert(CONTENT_TYPE, json);
+    ///     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    ///     headers.remove(CONTENT_LENGTH); // an inner service may have set it for the text
     ///     let message = answer.body.trim_end();
     ///     let body = serde_json::json!({ "error": answer.code, "message": message });
     ///     *response.body_mut() = Body::from(body.to_string());

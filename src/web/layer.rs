@@ -28,8 +28,9 @@ use crate::store::TokenStore;
 /// **Put `require` on every route.** This layer runs first, and can't see what a route inside
 /// requires. A handler that takes a [`Caller`] gets no request without it. Any other handler, such
 /// as one with `Path(id)` alone, then runs for every valid token, whatever its scopes. To find such
-/// a route, send a token without scopes to each route in a test. Only those that require
-/// [`ANY_VALID_TOKEN`](crate::Requirement::ANY_VALID_TOKEN) may answer anything but 403.
+/// a route, send a token without scopes to each route in a test. Each must answer 403, except those
+/// that require [`ANY_VALID_TOKEN`](crate::Requirement::ANY_VALID_TOKEN). A handler that checks by
+/// itself may answer 400 or 404 before.
 ///
 /// It removes `Authorization` and the [host's own header](Login::with_token_header), so that no
 /// inner service, log or upstream sees the token. Place it inside layers that answer requests

@@ -126,10 +126,9 @@ impl<S: TokenStore, A: Accounts> Login<S, A> {
     /// it is an imported token, it reaches no account look-up. It enters if
     /// [`Accept::token_as_user_name`] is set. A token that is found by its owner never enters so.
     ///
-    /// **The key ring needs an `import` key**, as [`KeyRing::new_import_text`] makes. A ring
-    /// without one shows at the first text that is no token of ours. So every main password is
-    /// answered with 503, and never reaches the host. An import without schemes needs no key, and
-    /// does nothing.
+    /// **The key ring needs an `import` key**, as [`KeyRing::new_import_text`] makes. Without
+    /// one, each text that is no token of ours is answered with 503. A main password then never
+    /// reaches the host. An import without schemes needs no key, and does nothing.
     ///
     /// [`KeyRing::new_import_text`]: crate::KeyRing::new_import_text
     #[cfg(feature = "import")]

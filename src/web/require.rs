@@ -67,7 +67,8 @@ use crate::present::Authenticated;
 /// ```
 ///
 /// `.layer` after `get(…)` covers all methods that were added before it, and none that is added
-/// later. **So `get(list).layer(read).post(add)` leaves POST unguarded.** In
+/// later. **So `get(list).layer(read).post(add)` requires nothing of POST.** That answers 500 if
+/// `add` takes a `Caller`, and otherwise runs for every valid token. In
 /// `get(list).post(add).layer(read)` both methods require reading only.
 pub fn require(requirement: impl Into<Requirement<'static>>) -> RequireLayer {
     let rule = Rule { requirement: requirement.into(), resource: None, without_token: None };

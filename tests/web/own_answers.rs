@@ -4,7 +4,7 @@ use app_tokens::Caller;
 use app_tokens::error::IssueError;
 use app_tokens::web::{Answer, Challenges, TokenLayer, require};
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_ENCODING, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, WWW_AUTHENTICATE};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse as _, Response};
 
@@ -152,4 +152,20 @@ async fn every_response_of_a_refusal_holds_its_answer_for_a_layer_of_the_host() 
     // The host's own answers are not the crate's.
     is(&get_with(&app, "/", &good).await, 200, "alice reads");
     is(&get_with(&app, "/403", &good).await, 403, "{}");
+}
+
+/// As in the docs of `Answer::into_response`. A nested service has set the length for the text.
+#[tokio::test]
+async fn a_text_that_is_replaced_around_a_nested_service_has_its_own_length() {
+    let api = routes().layer(TokenLayer::new(login(&tokens())));
+    let replace = async |mut response: Response| {
+        let answer = response.extensions_mut().remove::<Answer>().unwrap();
+        response.headers_mut().remove(CONTENT_LENGTH);
+        *response.body_mut() = answer.code.into();
+        response
+    };
+    let app = Router::new().nest_service("/api", api).layer(map_response(replace));
+    let reply = call(&app, request("GET", "/api/", None)).await;
+    assert_eq!((reply.status, &*reply.body), (401, "token_needed"));
+    assert!(reply.headers.get(CONTENT_LENGTH).is_none_or(|length| length == "12"));
 }
