@@ -173,9 +173,14 @@ impl Answer {
         let mut characters = noun.chars();
         let first = characters.next().map(|c| c.to_ascii_uppercase());
         let at_start: String = first.into_iter().chain(characters).collect();
-        // Split, as the noun itself may hold "app token".
-        let parts = text.split("app token").map(|part| part.replace("App token", &at_start));
-        parts.collect::<Vec<_>>().join(noun)
+        // The noun itself may hold "app token", and may be in the text already: a handler's answer
+        // gets it, and so does its response on the way out. No text holds these two characters.
+        let mut text = text.to_owned();
+        if at_start.to_ascii_lowercase().contains("app token") {
+            text = text.replace(&at_start, "\u{1}").replace(noun, "\0");
+        }
+        let text = text.replace("App token", "\u{1}").replace("app token", "\0");
+        text.replace('\0', noun).replace('\u{1}', &at_start)
     }
 
     /// Makes an answer without challenges. No cache may store it.

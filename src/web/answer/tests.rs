@@ -242,5 +242,6 @@ fn no_answer_has_an_article_before_the_noun_so_that_every_noun_fits() {
     let text = "App tokens end. The app token is one of 7 app tokens.";
     let said = "My app tokens end. The my app token is one of 7 my app tokens.";
     assert_eq!(Answer::text_with_noun(text, "my app token"), said);
+    assert_eq!(Answer::text_with_noun(said, "my app token"), said, "it is there already");
     assert_eq!(Answer::text_with_noun(text, "app token"), text);
 }
