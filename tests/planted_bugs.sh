@@ -911,6 +911,9 @@ plant "a use outside its networks is noted" src/authority/authenticate.rs \
 plant "a clock that was set back puts off the purge" src/upkeep.rs \
     "now < last || now >= last" \
     "now >= last"
+plant "a label can pass for a field of a log of text" src/tracing_observer.rs \
+    "token.map(|token| token.label().as_str())" \
+    "token.map(|token| display(token.label()))"
 plant "a change whose answer nobody heard is not told" src/event.rs \
     "if self.count > 0 || !self.is_certain {" \
     "if self.count > 0 {"

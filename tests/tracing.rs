@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use app_tokens::error::{DenialReason, Failed};
 use app_tokens::event::{ChangeKind, Event, Observer as _, TracingObserver};
 use app_tokens::record::Actor;
 use app_tokens::record::KeyId;
-use app_tokens::store::{Filter, MemoryStore};
+use app_tokens::store::{Filter, MemoryStore, StoreError};
 use app_tokens::{Access, KeyRing, NewToken, Operator, Owner, Policy, Reason, TokenAuthority};
 use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Id, Record};
@@ -221,8 +222,8 @@ fn each_fact_of_a_filter_is_a_field_and_no_other_is_there() {
         (Filter { except_family: Some(id), ..every() }, "except_family", "askgagkera"),
         (Filter { key_id: Some(key), ..every() }, "key_id", "2"),
         (Filter { except_key_ids: vec![key], ..every() }, "except_key_ids", r#"["2"]"#),
-        (Filter { revoked: Some(false), ..every() }, "revoked", "false"),
-        (Filter { superseded: Some(true), ..every() }, "superseded", "true"),
+        (Filter { revoked: Some(false), ..every() }, "filter_revoked", "false"),
+        (Filter { superseded: Some(true), ..every() }, "filter_superseded", "true"),
         (Filter { expires_before: Some(at), ..every() }, "expires_before", instant),
         (Filter { expires_from: Some(at), ..every() }, "expires_from", instant),
         (Filter { created_before: Some(at), ..every() }, "created_before", instant),
@@ -244,4 +245,125 @@ fn each_fact_of_a_filter_is_a_field_and_no_other_is_there() {
             assert_eq!(rest, ["by", "count", "event", "is_certain", "message"], "{filter:?}");
         }
     }
+}
+
+/// The lines of a log of text.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Returns an event as `tracing-subscriber` writes it, from the event's message on.
+    #[track_caller]
+    fn of(event: &Event<'_>) -> String {
+        let lines = Lines::default();
+        let out = lines.clone();
+        let writer = tracing_subscriber::fmt()
+            .with_writer(move || out.clone())
+            .with_max_level(Level::DEBUG)
+            .with_ansi(false)
+            .without_time()
+            .finish();
+        dispatcher::with_default(&Dispatch::new(writer), || TracingObserver.observe(event));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'), "one line: {line}");
+        line.split_once(" app_tokens: ").unwrap().1.to_owned()
+    }
+}
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Returns what stands outside of quotes.
+fn outside_quotes(line: &str) -> String {
+    let (mut rest, mut is_quoted, mut letters) = (String::new(), false, line.chars());
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\\' if is_quoted => _ = letters.next(),
+            '"' => is_quoted = !is_quoted,
+            _ if is_quoted => {}
+            _ => rest.push(letter),
+        }
+    }
+    assert!(!is_quoted, "a quote is open: {line}");
+    rest
+}
+
+#[tokio::test]
+async fn no_text_that_a_person_chose_passes_for_a_fact_in_a_log_of_text() {
+    let tokens = TokenAuthority::in_memory("acme").unwrap();
+    let forged = r#"event="forged" count=9 owner=bob by=operator root"#;
+    for hostile in [format!("x {forged}"), format!(r#"x" {forged} y=""#), format!("\\ {forged}")] {
+        let owner = &Owner::new(&hostile).unwrap();
+        let access = Access::full().on([format!("exact:{hostile}").parse().unwrap()]).unwrap();
+        let issued = tokens.issue(NewToken::new(owner.clone(), &hostile, access)).await.unwrap();
+        let (token, id) = (issued.view(), issued.view().id());
+        let operator = Actor::from(Operator::new(&hostile).unwrap());
+        let reason = &Reason::new(&hostile).unwrap();
+        let error = &Failed::Store(StoreError::not_done(format!("{hostile}\n")));
+        let client = Some(hostile.as_str());
+        let address = "192.0.2.7".parse().unwrap();
+        let (filter, trusted, is_certain) = (&Filter::of_owner(owner), &[id][..], true);
+        let (old, replaced, revoked_derived) = (id, Some(id), true);
+        for by in [&operator, &Actor::from(owner)] {
+            for event in [
+                Event::Issued { token, by, is_certain },
+                Event::Imported { token, by, is_certain },
+                Event::TakenOver { token, is_certain },
+                Event::MovedOut { count: 1, owner: Some(owner), by, is_certain },
+                Event::MovedIn { token, by, is_certain },
+                Event::FirstUse { token, address: None },
+                Event::NewAddress { token, address },
+                Event::OutsideNetwork { token, address: None },
+                Event::Denied {
+                    id: Some(id),
+                    reason: DenialReason::Expired,
+                    token: Some(token),
+                    address: None,
+                    client,
+                },
+                Event::Rotated { old, replaced, revoked_derived, token, by, is_certain },
+                Event::Reused { token },
+                Event::Examined { token },
+                Event::Changed {
+                    token,
+                    change: ChangeKind::Narrowed,
+                    revoked_derived,
+                    by,
+                    is_certain,
+                },
+                Event::Resealed { count: 1, trusted, trusted_by: Some(by) },
+                Event::Revoked { filter, count: 1, is_certain, reason, by },
+                Event::Forgotten { filter, count: 1, is_certain, by },
+                Event::UsageNotWritten { error },
+                Event::NotPurged { error },
+            ] {
+                let line = Lines::of(&event);
+                assert!(line.contains("forged"), "the text is there: {line}");
+                assert!(line.contains(&format!(" event=\"{}\"", event.name())), "{line}");
+                let facts = outside_quotes(&line);
+                for forged in ["forged", "count=9", "bob", "root"] {
+                    assert!(!facts.contains(forged), "{forged} in {line}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_documented_line_is_what_a_log_of_text_has() {
+    let owner = Owner::new("alice").unwrap();
+    let filter = &Filter::of_family(&owner, "askgagkera".parse().unwrap());
+    let (reason, by) = (&Reason::REQUESTED, &Actor::from(&owner));
+    let line = Lines::of(&Event::Revoked { filter, count: 2, is_certain: true, reason, by });
+    let docs = include_str!("../src/tracing_observer.rs");
+    let (_, block) = docs.split_once("/// ```text\n").unwrap();
+    let documented = block.split_once("/// ```\n").unwrap().0.replace("/// ", "");
+    assert_eq!(documented.split_whitespace().collect::<Vec<_>>().join(" "), line);
 }

@@ -137,7 +137,7 @@ impl fmt::Display for Event<'_> {
 }
 
 impl ChangeKind {
-    /// Returns `renamed`, `narrowed`, `extended` or `overlap_ended`.
+    /// Returns `renamed`, `narrowed`, `extended`, `overlap_ended` or `superseded`.
     pub fn as_str(self) -> &'static str {
         match self {
             ChangeKind::Renamed => "renamed",

@@ -195,14 +195,14 @@ impl<'s> Site<'s> {
         let write = move |event: &Event<'_>| {
             let line = match event {
                 Event::Revoked { filter, .. } => json!({
-                    "message": "tokens revoked",
+                    "event": event.name(),
                     "id": filter.id,
                     "owner": filter.owner,
                     "family": filter.family,
                     "except_family": filter.except_family,
                 }),
                 Event::Changed { token, change, .. } => json!({
-                    "message": "token changed",
+                    "event": event.name(),
                     "id": token.id().to_string(),
                     "change": change.as_str(),
                 }),

@@ -8,8 +8,11 @@ use serde_json::Value;
 use crate::runbook::{Runbook, fill, joined};
 use crate::site::{Ran, Site};
 
-/// The event of an import.
-const IMPORTED: &str = "token of another system imported";
+/// The event of an import from another system.
+const IMPORTED: &str = "imported";
+
+/// The event of a token that comes from another host.
+const MOVED_IN: &str = "moved_in";
 
 pub struct Steps<'a> {
     runbook: Runbook,
@@ -67,8 +70,13 @@ impl<'a> Steps<'a> {
     pub fn import_again(&self, sources: &Sources<'_>) -> Vec<String> {
         let [look, import, export, take_in] = self.commands(2) else { panic!() };
         let ran = self.run(look, &[]).out;
-        assert_eq!(ran.contains(IMPORTED), !sources.files.is_empty(), "{ran}");
-        assert_eq!(ran.contains("token taken in"), sources.old_host.is_some(), "{ran}");
+        let found: Vec<Value> =
+            ran.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let has = |name: &str| found.iter().any(|event| event["event"] == name);
+        assert_eq!(has(IMPORTED), !sources.files.is_empty(), "{ran}");
+        assert_eq!(has(MOVED_IN), sources.old_host.is_some(), "{ran}");
+        let is_asked_for = |event: &Value| event["event"] == IMPORTED || event["event"] == MOVED_IN;
+        assert!(found.iter().all(is_asked_for), "{ran}");
         let mut said = Vec::new();
         for (format, rows) in &sources.files {
             fs::write(self.site.path("rows.jsonl"), rows).unwrap();
@@ -105,7 +113,7 @@ impl<'a> Steps<'a> {
                 assert!(ran.code == Some(0) && is_seen || is_gone, "{line:?}: {ran:?}");
             }
             let id = event["family"].as_str();
-            if let ("tokens forgotten", Some(id)) = (event["message"].as_str().unwrap(), id) {
+            if let ("forgotten", Some(id)) = (event["event"].as_str().unwrap(), id) {
                 self.forgotten.borrow_mut().extend(import_of(id, earlier).map(named));
             }
         }
@@ -118,9 +126,9 @@ impl<'a> Steps<'a> {
             Ok(ids) => ids.iter().map(|id| line(id)).collect(),
             Err(owner) => vec![fill(&revoke[1], &[("OWNER", &[&owner])])],
         };
-        match text("message") {
-            "tokens revoked" | "tokens forgotten" => {
-                let of = if text("message") == "tokens revoked" { 0 } else { 2 };
+        match text("event") {
+            "revoked" | "forgotten" => {
+                let of = if text("event") == "revoked" { 0 } else { 2 };
                 let fact = |name: &str| event[name].as_str();
                 let by_id = |id: &str| fill(&revoke[of], &[("ID", &[id])]);
                 if let Some(kept) = fact("except_family") {
@@ -139,8 +147,8 @@ impl<'a> Steps<'a> {
                     }
                 }
             }
-            "token rotated" => for_each(text("old"), &|id| fill(&rotate[0], &[("ID", &[id])])),
-            "token changed" => match text("change") {
+            "rotated" => for_each(text("old"), &|id| fill(&rotate[0], &[("ID", &[id])])),
+            "changed" => match text("change") {
                 "overlap_ended" => for_each(text("id"), &|id| fill(&rotate[0], &[("ID", &[id])])),
                 "narrowed" => for_each(text("id"), &|id| fill_by_access(&narrow[0], id, event)),
                 "extended" => for_each(text("id"), &|id| {
@@ -150,7 +158,7 @@ impl<'a> Steps<'a> {
                 "renamed" | "superseded" => Vec::new(),
                 other => panic!("no step for a change {other}"),
             },
-            IMPORTED | "token taken in from a transfer file" => Vec::new(),
+            IMPORTED | MOVED_IN => Vec::new(),
             other => panic!("no step for {other:?}"),
         }
     }
@@ -213,7 +221,7 @@ impl<'a> Steps<'a> {
 
 /// Returns the event by which a token of the log got its id, if another system had issued it.
 fn import_of<'e>(id: &str, earlier: &'e [Value]) -> Option<&'e Value> {
-    earlier.iter().rev().find(|event| event["message"] == IMPORTED && event["id"] == id)
+    earlier.iter().rev().find(|event| event["event"] == IMPORTED && event["id"] == id)
 }
 
 fn named(import: &Value) -> (Value, Value) {
