@@ -360,12 +360,12 @@ plant "what only this host rotated outlives the leak of its parent" \
     "if false && !self.end_rotated_here_alone(record, here, by, now).await?"
 plant "a token that is rotated while a move revokes it lives on" \
     src/authority/move_in/supersede.rs \
-    "Ok(self.supersede(there, change, by, now).await? == Replaced::Done)" \
-    "Ok(self.supersede(there, change, by, now).await? == Replaced::Done || true)"
+    "Ok(self.write_superseded(row, change, by, now).await? == Replaced::Done)" \
+    "Ok(self.write_superseded(row, change, by, now).await? == Replaced::Done || true)"
 plant "a leaked token is revoked before it has ended" \
     src/authority/move_in/supersede.rs \
-    "|| !self.end_as_there(record, there, by, now).await?" \
-    "|| false && !self.end_as_there(record, there, by, now).await?"
+    "|| !self.end_as_there(record, row, by, now).await?" \
+    "|| false && !self.end_as_there(record, row, by, now).await?"
 plant "a token that has ended by one clock is not ended for clocks that are behind" \
     src/authority/move_in/supersede.rs \
     "if !can_change || here.expires().has_come(end) {" \
@@ -376,8 +376,8 @@ plant "a run that stops loses what names the newest token" \
     "self.rotated_here_alone(record, here).await?.into_iter()"
 plant "a row that nobody can check keeps a move from its revocation" \
     src/authority/move_in/supersede.rs \
-    "self.is_intact(there).unwrap_or(false)" \
-    "self.is_intact(there)?"
+    "self.is_intact(row).unwrap_or(false)" \
+    "self.is_intact(row)?"
 plant "what only this host issued outlives a rotation without overlap" \
     src/authority/move_in/supersede.rs \
     "let had_overlap = !record.expires().has_come(new.created_at());" \
@@ -400,8 +400,8 @@ plant "what is issued while a token is superseded outlives it" \
     "if false && ends_issued && replaced == Replaced::Done {"
 plant "a rotation ends what the rest of the file calls good" \
     src/authority/move_in/supersede.rs \
-    "if !alone.is_empty() && !others.is_last {" \
-    "if false && !alone.is_empty() && !others.is_last {"
+    "if !alone.is_empty() && !others.whole_file_was_read {" \
+    "if false && !alone.is_empty() && !others.whole_file_was_read {"
 plant "a token that is in use there and was replaced here is not reported" \
     src/authority/move_in/carry.rs \
     "if !record.is_unused() {" \

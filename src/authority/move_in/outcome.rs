@@ -13,13 +13,14 @@ pub(super) type RevokedLine = (Owner, TokenId, Reason);
 /// What the file says of other rows.
 #[derive(Clone, Copy)]
 pub(super) struct OtherRows<'r> {
-    /// What the source revoked of the rows that are written at the same time. At last, what is
-    /// revoked here as it is there.
-    pub(super) revoked: &'r HashSet<TokenId>,
+    /// What the source revoked of the rows that are written at the same time as this one.
+    pub(super) revoked_beside: &'r HashSet<TokenId>,
+    /// What is revoked here as it is at the source. Empty until the whole file was read.
+    pub(super) revoked_as_there: &'r HashSet<TokenId>,
     /// What was issued under a line, and is good at the source.
     pub(super) good: &'r HashSet<TokenId>,
     /// Whether the whole file was read. Only then is `good` complete.
-    pub(super) is_last: bool,
+    pub(super) whole_file_was_read: bool,
 }
 
 /// What became of one row of the file.
