@@ -380,20 +380,28 @@ plant "a row that nobody can check keeps a move from its revocation" \
     "self.is_intact(row)?"
 plant "what only this host issued outlives a rotation without overlap" \
     src/authority/move_in/supersede.rs \
-    "let had_overlap = !record.expires().has_come(new.created_at());" \
-    "let had_overlap = true || record.expires().has_come(new.created_at());"
+    "let had_overlap = !record.expires().has_come(*created_there);" \
+    "let had_overlap = true || record.expires().has_come(*created_there);"
+plant "instants of two clocks tell whether a rotation had an overlap" \
+    src/authority/move_in/supersede.rs \
+    "let had_overlap = !record.expires().has_come(*created_there);" \
+    "let _ = created_there; let had_overlap = !record.expires().has_come(new.created_at());"
+plant "a rotation to a token that is revoked here spares what only this host issued" \
+    src/authority/move_in/supersede.rs \
+    "let is_good = new.revocation().is_none();" \
+    "let is_good = true;"
 plant "what only this host issued outlives a rotation to less" \
     src/authority/move_in/supersede.rs \
     "let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);" \
     "let took_away = false && issue::is_less(new.access(), new.expires(), &[here], policy);"
 plant "a rotation with an overlap ends what only this host issued" \
     src/authority/move_in/supersede.rs \
-    "Ok(had_overlap && !took_away)" \
-    "Ok(had_overlap && !took_away && false)"
+    "Ok(had_overlap && is_good && !took_away)" \
+    "Ok(had_overlap && is_good && !took_away && false)"
 plant "an unknown successor spares what only this host issued" \
     src/authority/move_in/supersede.rs \
-    "let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };" \
-    "let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(true) };"
+    "let Some(created_there) = others.created_there.get(&successor) else { return Ok(false) };" \
+    "let Some(created_there) = others.created_there.get(&successor) else { return Ok(true) };"
 plant "what is issued while a token is superseded outlives it" \
     src/authority/move_in/supersede.rs \
     "if ends_issued && replaced == Replaced::Done {" \

@@ -8,7 +8,7 @@ mod revoke;
 mod row;
 mod supersede;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, Seek};
 use std::time::Duration;
 
@@ -46,7 +46,8 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// memory. Where a line of rotations was revoked or rotated here, too, its new rows wait in
     /// memory for the end of the file. So do superseded tokens that only the source has revoked,
     /// and unused ones that were replaced here. Tokens that the source rotated wait, too, if others
-    /// were issued under them here.
+    /// were issued under them here. Of each token that a rotation made, the id and the instant stay
+    /// in memory.
     ///
     /// The file is read between calls to the store, so don't hand in a reader that waits long.
     ///
@@ -71,7 +72,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut report = MoveInReport::default();
         let mut revoked_here = HashSet::new();
         let (mut revoked_there, mut good_there) = (HashSet::new(), HashSet::new());
-        let none = HashSet::new();
+        let (none, mut created_there) = (HashSet::new(), HashMap::new());
         let written_at = file.source().written_at;
         let mut later = Vec::new();
         let mut lines = file.lines()?;
@@ -90,6 +91,8 @@ impl<S: TokenStore> TokenAuthority<S> {
             if rows.is_empty() {
                 break;
             }
+            let rotated = rows.iter().filter(|record| record.family() != record.id());
+            created_there.extend(rotated.map(|record| (record.id(), record.created_at())));
             let (revoked, good): (Vec<_>, Vec<_>) =
                 rows.iter().partition(|record| record.revocation().is_some());
             good_there.extend(good.into_iter().filter(is_derived).map(TokenRecord::id));
@@ -98,6 +101,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 revoked_beside: &revoked,
                 revoked_as_there: &none,
                 good: &good_there,
+                created_there: &created_there,
                 whole_file_was_read: false,
             };
             let taking_in = rows.iter().map(|record| self.take_in(record, others, &by)).collect();
@@ -123,6 +127,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 revoked_beside: &none,
                 revoked_as_there: &revoked_there,
                 good: &good_there,
+                created_there: &created_there,
                 whole_file_was_read: true,
             };
             let outcome = self.take_in(&record, others, &by).await?;

@@ -1,9 +1,10 @@
 //! What becomes of one row of a transfer file, and how it is counted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::record::TokenRecord;
 use crate::text::{Owner, Reason};
+use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::transfer::{KeptAsIs, MoveInReport};
 
@@ -19,7 +20,9 @@ pub(super) struct OtherRows<'r> {
     pub(super) revoked_as_there: &'r HashSet<TokenId>,
     /// What was issued under a line, and is good at the source.
     pub(super) good: &'r HashSet<TokenId>,
-    /// Whether the whole file was read. Only then is `good` complete.
+    /// When each token was made that the source rotated another to, by the source's clock.
+    pub(super) created_there: &'r HashMap<TokenId, Timestamp>,
+    /// Whether the whole file was read. Only then are `good` and `created_there` complete.
     pub(super) whole_file_was_read: bool,
 }
 

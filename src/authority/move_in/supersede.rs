@@ -102,7 +102,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             if !alone.is_empty() && !others.whole_file_was_read {
                 return Ok(Some(Outcome::Later));
             }
-            ends_issued = !self.spares_issued(record, here, successor).await?;
+            ends_issued = !self.spares_issued(record, here, successor, others).await?;
             if ends_issued {
                 self.end_issued_here_alone(here, &revocation, others, by, now).await?;
             }
@@ -152,7 +152,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Returns whether the source's rotation spared what was issued under the line: it had an
-    /// overlap, and took nothing away.
+    /// overlap, and took nothing away. Nor was the new token revoked since.
     ///
     /// If the file can't show that, it counts as not spared.
     async fn spares_issued(
@@ -160,17 +160,24 @@ impl<S: TokenStore> TokenAuthority<S> {
         record: &TokenRecord,
         here: &TokenRecord,
         successor: TokenId,
+        others: OtherRows<'_>,
     ) -> Result<bool, Failed> {
-        // The successor is here by now, unless the source could not write it into the file.
+        // It is in the file, and here by now, unless the source could not write it.
+        let Some(created_there) = others.created_there.get(&successor) else { return Ok(false) };
         let row = self.store.find(successor).await?;
         let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };
-        // Without an overlap, the old token ended before the new one was made.
-        let had_overlap = !record.expires().has_come(new.created_at());
+        // Without an overlap, the old token ended before the new one was made. Both are instants of
+        // the source's clock: by the row here, the new one may have been made earlier. If the end
+        // was moved for this host, it only became sooner.
+        let had_overlap = !record.expires().has_come(*created_there);
         // Also if it was taken away before the rotation, or after it. A second rotation gave the
         // new token a sooner end, unless it had an overlap until that token's own end.
         let policy = &self.engine.policy;
         let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);
-        Ok(had_overlap && !took_away)
+        // Nothing proves what a revoked one may do. Its revocation would have reached what was
+        // issued.
+        let is_good = new.revocation().is_none();
+        Ok(had_overlap && is_good && !took_away)
     }
 
     /// Revokes what a token was rotated to here, if the source rotated it to another.
