@@ -8,7 +8,7 @@ mod revoke;
 mod row;
 mod supersede;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::io::{BufRead, Seek};
 use std::time::Duration;
 
@@ -46,8 +46,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     /// memory. Where a line of rotations was revoked or rotated here, too, its new rows wait in
     /// memory for the end of the file. So do superseded tokens that only the source has revoked,
     /// and unused ones that were replaced here. Tokens that the source rotated wait, too, if others
-    /// were issued under them here. Of each token that a rotation made, the id and the instant stay
-    /// in memory.
+    /// were issued under them here.
     ///
     /// The file is read between calls to the store, so don't hand in a reader that waits long.
     ///
@@ -72,7 +71,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut report = MoveInReport::default();
         let mut revoked_here = HashSet::new();
         let (mut revoked_there, mut good_there) = (HashSet::new(), HashSet::new());
-        let (none, mut created_there) = (HashSet::new(), HashMap::new());
+        let (none, created_there) = (HashSet::new(), file.rotated());
         let written_at = file.source().written_at;
         let mut later = Vec::new();
         let mut lines = file.lines()?;
@@ -91,8 +90,6 @@ impl<S: TokenStore> TokenAuthority<S> {
             if rows.is_empty() {
                 break;
             }
-            let rotated = rows.iter().filter(|record| record.family() != record.id());
-            created_there.extend(rotated.map(|record| (record.id(), record.created_at())));
             let (revoked, good): (Vec<_>, Vec<_>) =
                 rows.iter().partition(|record| record.revocation().is_some());
             good_there.extend(good.into_iter().filter(is_derived).map(TokenRecord::id));
@@ -168,6 +165,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         by: &Actor,
     ) -> Result<Outcome, Failed> {
         let now = self.now();
+        let ended = self.ended_before_new(record, others).await?;
+        let record = ended.as_ref().unwrap_or(record);
         for _ in 0..MAX_TRIES {
             let mut row = None;
             if record.revocation().is_none() && is_of_a_line(record) {

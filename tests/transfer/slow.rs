@@ -90,6 +90,32 @@ fn what_is_issued_here_after_the_new_token_leaked_here_ends_with_the_rotation() 
     assert!(late_ones > 0);
 }
 
+#[test]
+fn a_host_that_took_tokens_from_a_source_ahead_tells_others_what_is_no_longer_trusted() {
+    for minutes in [0, 6, 200] {
+        for call in (0..24).chain(0..24) {
+            let (from, between, to) = (host(), on_acting(), host());
+            let first = from.issue("alice");
+            if call % 2 == 0 {
+                take_in(&between, &out(&from));
+            }
+            take_in(&to, &out(&from));
+            let of_thief = issue_under(&to, &first);
+            from.clock.advance(secs(2 * 3600));
+            let second = rotate(&from, &first, at_once());
+            let sealed = out(&from);
+            _ = stop_before(&between, call / 2, &sealed);
+            for host in [&between.clock, &to.clock] {
+                host.advance(secs(minutes * 60));
+            }
+            take_in(&between, &sealed);
+            take_in(&to, &out(&between));
+            to.assert_denied(of_thief.expose_secret(), DenialReason::Revoked);
+            to.assert_good(second.expose_secret());
+        }
+    }
+}
+
 fn on_acting() -> Bench<Acting> {
     bench_with_ring(Acting::default(), KeyRing::ephemeral().unwrap(), policy())
 }

@@ -20,9 +20,9 @@ pub(super) struct OtherRows<'r> {
     pub(super) revoked_as_there: &'r HashSet<TokenId>,
     /// What was issued under a line, and is good at the source.
     pub(super) good: &'r HashSet<TokenId>,
-    /// When each token was made that the source rotated another to, by the source's clock.
+    /// When each unrevoked token was made that a rotation made, by the source's clock.
     pub(super) created_there: &'r HashMap<TokenId, Timestamp>,
-    /// Whether the whole file was read. Only then are `good` and `created_there` complete.
+    /// Whether the whole file was read. Only then is `good` complete.
     pub(super) whole_file_was_read: bool,
 }
 
