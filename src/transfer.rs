@@ -62,7 +62,7 @@
 //!
 //! If the source rotated a token, what only the other host issued under its line ends, too. A thief
 //! may have issued it. It stays if the file shows that the rotation spares it. Then there was an
-//! overlap, and the new token may do as much for as long.
+//! overlap, and the new token is good and may do as much for as long.
 //!
 //! What only the other host issued includes what it rotated a token of the source's to, if that was
 //! issued under the line. It ends even if the source finds the older token good.

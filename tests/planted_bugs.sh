@@ -360,12 +360,12 @@ plant "what only this host rotated outlives the leak of its parent" \
     "if false && !self.end_rotated_here_alone(record, here, by, now).await?"
 plant "a token that is rotated while a move revokes it lives on" \
     src/authority/move_in/supersede.rs \
-    "Ok(self.supersede(there, change, by, now).await? == Replaced::Done)" \
-    "Ok(self.supersede(there, change, by, now).await? == Replaced::Done || true)"
+    "Ok(self.write_superseded(row, change, by, now).await? == Replaced::Done)" \
+    "Ok(self.write_superseded(row, change, by, now).await? == Replaced::Done || true)"
 plant "a leaked token is revoked before it has ended" \
     src/authority/move_in/supersede.rs \
-    "|| !self.end_as_there(record, there, by, now).await?" \
-    "|| false && !self.end_as_there(record, there, by, now).await?"
+    "|| !self.end_as_there(record, row, by, now).await?" \
+    "|| false && !self.end_as_there(record, row, by, now).await?"
 plant "a token that has ended by one clock is not ended for clocks that are behind" \
     src/authority/move_in/supersede.rs \
     "if !can_change || here.expires().has_come(end) {" \
@@ -376,32 +376,40 @@ plant "a run that stops loses what names the newest token" \
     "self.rotated_here_alone(record, here).await?.into_iter()"
 plant "a row that nobody can check keeps a move from its revocation" \
     src/authority/move_in/supersede.rs \
-    "self.is_intact(there).unwrap_or(false)" \
-    "self.is_intact(there)?"
+    "self.is_intact(row).unwrap_or(false)" \
+    "self.is_intact(row)?"
 plant "what only this host issued outlives a rotation without overlap" \
     src/authority/move_in/supersede.rs \
-    "let had_overlap = !record.expires().has_come(new.created_at());" \
-    "let had_overlap = true || record.expires().has_come(new.created_at());"
+    "let had_overlap = !record.expires().has_come(*created_there);" \
+    "let had_overlap = true || record.expires().has_come(*created_there);"
+plant "a host tells others of an overlap that the source did not give" \
+    src/authority/move_in/row.rs \
+    "let is_sooner = record.expires().is_later_than(end);" \
+    "let is_sooner = false && record.expires().is_later_than(end);"
+plant "a rotation to a token that is revoked here spares what only this host issued" \
+    src/authority/move_in/supersede.rs \
+    "let is_good = new.revocation().is_none();" \
+    "let is_good = true;"
 plant "what only this host issued outlives a rotation to less" \
     src/authority/move_in/supersede.rs \
     "let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);" \
     "let took_away = false && issue::is_less(new.access(), new.expires(), &[here], policy);"
 plant "a rotation with an overlap ends what only this host issued" \
     src/authority/move_in/supersede.rs \
-    "Ok(had_overlap && !took_away)" \
-    "Ok(had_overlap && !took_away && false)"
+    "Ok(had_overlap && is_good && !took_away)" \
+    "Ok(had_overlap && is_good && !took_away && false)"
 plant "an unknown successor spares what only this host issued" \
     src/authority/move_in/supersede.rs \
-    "let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };" \
-    "let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(true) };"
+    "let Some(created_there) = others.created_there.get(&successor) else { return Ok(false) };" \
+    "let Some(created_there) = others.created_there.get(&successor) else { return Ok(true) };"
 plant "what is issued while a token is superseded outlives it" \
     src/authority/move_in/supersede.rs \
     "if ends_issued && replaced == Replaced::Done {" \
     "if false && ends_issued && replaced == Replaced::Done {"
 plant "a rotation ends what the rest of the file calls good" \
     src/authority/move_in/supersede.rs \
-    "if !alone.is_empty() && !others.is_last {" \
-    "if false && !alone.is_empty() && !others.is_last {"
+    "if !alone.is_empty() && !others.whole_file_was_read {" \
+    "if false && !alone.is_empty() && !others.whole_file_was_read {"
 plant "a token that is in use there and was replaced here is not reported" \
     src/authority/move_in/carry.rs \
     "if !record.is_unused() {" \
@@ -555,8 +563,8 @@ plant "a transfer file may go on after its end" src/transfer/file.rs \
     "if is_over { Ok(()) } else { Err(TransferError::GoesOn) }" \
     "if is_over || true { Ok(()) } else { Err(TransferError::GoesOn) }"
 plant "a transfer file is not read through before it is taken in" src/transfer/file.rs \
-    "while lines.next_line()?.is_some() {}" \
-    ""
+    "while let Some(line) = lines.next_line()? {" \
+    "while let Some(line) = lines.next_line()?.filter(|_| false) {"
 plant "a transfer file is read again from another place" src/transfer/file.rs \
     "self.reader.seek(SeekFrom::Start(self.start))?;" \
     "self.reader.seek(SeekFrom::Start(0))?;"

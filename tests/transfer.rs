@@ -25,6 +25,8 @@ mod narrowed;
 mod refused;
 #[path = "transfer/rotated.rs"]
 mod rotated;
+#[path = "transfer/slow.rs"]
+mod slow;
 
 use std::io::Cursor;
 use std::sync::LazyLock;

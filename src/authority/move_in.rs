@@ -71,6 +71,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         let mut report = MoveInReport::default();
         let mut revoked_here = HashSet::new();
         let (mut revoked_there, mut good_there) = (HashSet::new(), HashSet::new());
+        let (none, created_there) = (HashSet::new(), file.rotated());
         let written_at = file.source().written_at;
         let mut later = Vec::new();
         let mut lines = file.lines()?;
@@ -93,7 +94,13 @@ impl<S: TokenStore> TokenAuthority<S> {
                 rows.iter().partition(|record| record.revocation().is_some());
             good_there.extend(good.into_iter().filter(is_derived).map(TokenRecord::id));
             let revoked = revoked.into_iter().map(TokenRecord::id).collect();
-            let others = OtherRows { revoked: &revoked, good: &good_there, is_last: false };
+            let others = OtherRows {
+                revoked_beside: &revoked,
+                revoked_as_there: &none,
+                good: &good_there,
+                created_there: &created_there,
+                whole_file_was_read: false,
+            };
             let taking_in = rows.iter().map(|record| self.take_in(record, others, &by)).collect();
             let outcomes = all(taking_in).await;
             for (record, outcome) in rows.into_iter().zip(outcomes) {
@@ -113,7 +120,13 @@ impl<S: TokenStore> TokenAuthority<S> {
         // What the source revoked comes first: new rows ask whether their line was revoked there.
         later.sort_by_key(|record| record.revocation().is_none());
         for record in later {
-            let others = OtherRows { revoked: &revoked_there, good: &good_there, is_last: true };
+            let others = OtherRows {
+                revoked_beside: &none,
+                revoked_as_there: &revoked_there,
+                good: &good_there,
+                created_there: &created_there,
+                whole_file_was_read: true,
+            };
             let outcome = self.take_in(&record, others, &by).await?;
             if is_revoked_there(&record, &outcome) {
                 revoked_there.insert(record.id());
@@ -152,20 +165,22 @@ impl<S: TokenStore> TokenAuthority<S> {
         by: &Actor,
     ) -> Result<Outcome, Failed> {
         let now = self.now();
+        let ended = self.ended_before_new(record, others).await?;
+        let record = ended.as_ref().unwrap_or(record);
         for _ in 0..MAX_TRIES {
-            let mut there = None;
+            let mut row = None;
             if record.revocation().is_none() && is_of_a_line(record) {
-                there = self.store.find(record.id()).await?;
+                row = self.store.find(record.id()).await?;
             }
-            if there.is_none() {
+            if row.is_none() {
                 if let Some(outcome) = self.insert_new(record, others, by, now).await? {
                     return Ok(outcome);
                 }
-                there = self.store.find(record.id()).await?;
+                row = self.store.find(record.id()).await?;
             }
             // Gone if it was purged or forgotten in between.
-            let Some(there) = there else { continue };
-            let carried = self.carry_over(record, there, others, by, now).await?;
+            let Some(row) = row else { continue };
+            let carried = self.carry_over(record, row, others, by, now).await?;
             if let Some(outcome) = carried {
                 return Ok(outcome);
             }
@@ -185,10 +200,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
-        let none = HashSet::new();
-        let revoked_there = if others.is_last { others.revoked } else { &none };
-        let line = self.line_here(record, revoked_there, by, now).await?;
-        if line.revocation.is_some() && !others.is_last {
+        let line = self.line_here(record, others.revoked_as_there, by, now).await?;
+        if line.revocation.is_some() && !others.whole_file_was_read {
             return Ok(Some(Outcome::Later));
         }
         let has_living = line.living.is_some();
@@ -212,7 +225,11 @@ impl<S: TokenStore> TokenAuthority<S> {
                 // The rest of the line may have come in since, and been revoked. What this run
                 // itself revokes beside this row does not count.
                 if !has_living {
-                    let line = self.line_here(record, others.revoked, by, now).await?;
+                    let revoked_there = match others.whole_file_was_read {
+                        true => others.revoked_as_there,
+                        false => others.revoked_beside,
+                    };
+                    let line = self.line_here(record, revoked_there, by, now).await?;
                     if let Some(Revocation { reason, .. }) = line.revocation {
                         self.revoke_by(by.clone(), &Filter::of_id(record.id()), reason).await?;
                         return Ok(Some(Outcome::NewRevoked));

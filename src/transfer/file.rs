@@ -1,6 +1,8 @@
 //! The transfer file: its lines, written and read side by side.
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, Read as _, Seek, SeekFrom, Write};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -11,6 +13,7 @@ use super::report::{LeftBehind, Source};
 use crate::constant_time::constant_time_eq;
 use crate::record::TokenRecord;
 use crate::store::Row;
+use crate::timestamp::Timestamp;
 use crate::token::{Prefix, TokenId};
 
 /// The first word of a file.
@@ -73,21 +76,31 @@ pub struct TransferFile<R> {
     source: Source,
     rows: u64,
     left: u64,
+    rotated: Arc<HashMap<TokenId, Timestamp>>,
 }
 
 impl<R: BufRead + Seek> TransferFile<R> {
     /// Reads a file through, and checks every line of it.
     ///
-    /// It holds one line in memory at a time.
+    /// It holds one line in memory at a time. Of each token that a rotation made, the id and the
+    /// instant stay in memory.
     ///
     /// # Errors
     /// [`TransferError`] if the key is not the one of this file, or if anything was changed in it.
     pub fn open(mut reader: R, key: &TransferKey) -> Result<TransferFile<R>, TransferError> {
         let start = reader.stream_position()?;
         let (mut lines, source) = Lines::begin(&mut reader, key)?;
-        while lines.next_line()?.is_some() {}
-        let (rows, left) = (lines.rows, lines.left);
-        Ok(TransferFile { reader, start, key: key.clone(), source, rows, left })
+        let mut rotated = HashMap::new();
+        while let Some(line) = lines.next_line()? {
+            if let Line::Row(record) = line
+                && record.family() != record.id()
+                && record.revocation().is_none()
+            {
+                rotated.insert(record.id(), record.created_at());
+            }
+        }
+        let (rows, left, rotated) = (lines.rows, lines.left, Arc::new(rotated));
+        Ok(TransferFile { reader, start, key: key.clone(), source, rows, left, rotated })
     }
 
     /// Returns where the file comes from.
@@ -103,6 +116,11 @@ impl<R: BufRead + Seek> TransferFile<R> {
     /// Returns how many tokens the file names that its source could not move.
     pub fn left(&self) -> u64 {
         self.left
+    }
+
+    /// Returns when each unrevoked token was made that a rotation made, by the source's clock.
+    pub(crate) fn rotated(&self) -> Arc<HashMap<TokenId, Timestamp>> {
+        Arc::clone(&self.rotated)
     }
 
     /// Reads it once more, after the first line.

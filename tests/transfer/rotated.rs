@@ -12,7 +12,7 @@ use super::line::{issue_under, leak};
 use super::*;
 
 #[track_caller]
-fn rotate<S: TokenStore + RuntimeFree>(
+pub fn rotate<S: TokenStore + RuntimeFree>(
     host: &Bench<S>,
     issued: &IssuedToken,
     rotation: Rotation,
@@ -25,12 +25,12 @@ fn revoke(host: &Bench<outside::Outside>, issued: &IssuedToken) {
 }
 
 /// With an overlap of ten minutes.
-fn overlapping() -> Rotation {
+pub fn overlapping() -> Rotation {
     Rotation::new().overlap(secs(600))
 }
 
 /// Without an overlap: the holder no longer trusts the old token.
-fn at_once() -> Rotation {
+pub fn at_once() -> Rotation {
     Rotation::new().overlap(secs(0))
 }
 

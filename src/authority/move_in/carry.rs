@@ -18,18 +18,18 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub(super) async fn carry_over(
         &self,
         record: &TokenRecord,
-        there: Row,
+        row: Row,
         others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
-        let is_revoked = there.is_revoked();
-        let Some(there) = there.into_readable() else {
+        let is_revoked = row.is_revoked();
+        let Some(row) = row.into_readable() else {
             let outcome =
                 if is_revoked { Outcome::AlreadyThere } else { Outcome::Kept(KeptAsIs::Damaged) };
             return Ok(Some(outcome));
         };
-        let here = there.record();
+        let here = row.record();
         // By the digest, too: an id is public, and nobody may revoke a token by it alone.
         if here.digest() != record.digest() || here.owner() != record.owner() {
             return Ok(Some(Outcome::Kept(KeptAsIs::OtherToken)));
@@ -42,9 +42,7 @@ impl<S: TokenStore> TokenAuthority<S> {
                 if record.successor().or(here.successor()).is_none() {
                     return self.replace_as_there(record, Some(false), by, now).await;
                 }
-                return self
-                    .revoke_alone_as_there(record, &there, revocation, others, by, now)
-                    .await;
+                return self.revoke_alone_as_there(record, &row, revocation, others, by, now).await;
             }
             let line = Filter::of_family(here.owner(), here.family());
             self.revoke_as_there(&line, revocation, by, now).await?;
@@ -58,11 +56,11 @@ impl<S: TokenStore> TokenAuthority<S> {
         }
         match (record.successor(), here.successor()) {
             (Some(one), Some(other)) if one != other => {
-                if !others.is_last {
+                if !others.whole_file_was_read {
                     return Ok(Some(Outcome::Later));
                 }
                 if self.was_replaced_here(other).await? {
-                    return self.supersede_as_there(record, &there, one, others, by, now).await;
+                    return self.supersede_as_there(record, &row, one, others, by, now).await;
                 }
                 if !self.was_replaced_here(one).await? {
                     return Ok(Some(Outcome::Kept(KeptAsIs::RotatedOnBoth)));
@@ -71,7 +69,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             (Some(one), other) => {
                 let is_sooner = here.expires().is_later_than(record.expires());
                 if other.is_none() || is_sooner {
-                    return self.supersede_as_there(record, &there, one, others, by, now).await;
+                    return self.supersede_as_there(record, &row, one, others, by, now).await;
                 }
             }
             (None, _) => {}
@@ -94,7 +92,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(Some(outcome))
     }
 
-    /// Says what becomes of a row that is revoked here, which it stays.
+    /// Decides what to report of a row that is revoked here. It stays revoked.
     async fn stay_revoked(
         &self,
         record: &TokenRecord,
@@ -120,7 +118,7 @@ impl<S: TokenStore> TokenAuthority<S> {
         if let Some(successor) = record.successor()
             && !self.rotated_here_alone(record, here).await?.is_empty()
         {
-            if !others.is_last {
+            if !others.whole_file_was_read {
                 return Ok(Outcome::Later);
             }
             if !self.was_replaced_here(successor).await? {
@@ -130,7 +128,8 @@ impl<S: TokenStore> TokenAuthority<S> {
         Ok(Outcome::AlreadyThere)
     }
 
-    /// Says what becomes of a token that a second rotation replaced here, and that is good there.
+    /// Decides what to report of a token that a second rotation replaced here, and that is good
+    /// there. It stays revoked.
     ///
     /// That is reported if the token was used there, or if nothing of its line lives here any more
     /// although nobody revoked the line.
@@ -144,10 +143,10 @@ impl<S: TokenStore> TokenAuthority<S> {
         if !record.is_unused() {
             return Ok(Outcome::Kept(KeptAsIs::RotatedOnBoth));
         }
-        if !others.is_last {
+        if !others.whole_file_was_read {
             return Ok(Outcome::Later);
         }
-        let line = self.line_here(record, others.revoked, by, now).await?;
+        let line = self.line_here(record, others.revoked_as_there, by, now).await?;
         if line.living.is_some() || line.revocation.is_some() {
             return Ok(Outcome::AlreadyThere);
         }

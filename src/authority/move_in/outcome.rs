@@ -1,9 +1,10 @@
 //! What becomes of one row of a transfer file, and how it is counted.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::record::TokenRecord;
 use crate::text::{Owner, Reason};
+use crate::timestamp::Timestamp;
 use crate::token::TokenId;
 use crate::transfer::{KeptAsIs, MoveInReport};
 
@@ -13,13 +14,16 @@ pub(super) type RevokedLine = (Owner, TokenId, Reason);
 /// What the file says of other rows.
 #[derive(Clone, Copy)]
 pub(super) struct OtherRows<'r> {
-    /// What the source revoked of the rows that are written at the same time. At last, what is
-    /// revoked here as it is there.
-    pub(super) revoked: &'r HashSet<TokenId>,
+    /// What the source revoked of the rows that are written at the same time as this one.
+    pub(super) revoked_beside: &'r HashSet<TokenId>,
+    /// What is revoked here as it is at the source. Empty until the whole file was read.
+    pub(super) revoked_as_there: &'r HashSet<TokenId>,
     /// What was issued under a line, and is good at the source.
     pub(super) good: &'r HashSet<TokenId>,
+    /// When each unrevoked token was made that a rotation made, by the source's clock.
+    pub(super) created_there: &'r HashMap<TokenId, Timestamp>,
     /// Whether the whole file was read. Only then is `good` complete.
-    pub(super) is_last: bool,
+    pub(super) whole_file_was_read: bool,
 }
 
 /// What became of one row of the file.

@@ -1,7 +1,9 @@
 //! The row that a record of a transfer file becomes.
 
+use super::outcome::OtherRows;
 use crate::authority::TokenAuthority;
 use crate::authority::issue::New;
+use crate::error::Failed;
 use crate::issue;
 use crate::record::{Expires, LastUse, RecordParts, Revocation, TokenRecord};
 use crate::row::ReadableRow;
@@ -31,6 +33,30 @@ impl<S: TokenStore> TokenAuthority<S> {
                 ReadableRow::unmarked(TokenRecord::from_parts(RecordParts { revocation, ..parts }))
             }
         }
+    }
+
+    /// Returns a record that ends before its new token was made here, if it did so at the source.
+    /// `None` if it needs no other end for that.
+    ///
+    /// The instant of the new token may be another here than there. A host that takes these rows
+    /// from this one would see an overlap, and spare what a thief has issued there.
+    pub(super) async fn ended_before_new(
+        &self,
+        record: &TokenRecord,
+        others: OtherRows<'_>,
+    ) -> Result<Option<TokenRecord>, Failed> {
+        let superseded = record.successor().filter(|_| record.revocation().is_none());
+        let Some(successor) = superseded else { return Ok(None) };
+        let created_there = others.created_there.get(&successor);
+        let Some(created_there) = created_there.filter(|at| record.expires().has_come(**at)) else {
+            return Ok(None);
+        };
+        let row = self.store.find(successor).await?;
+        let created_here = row.as_ref().and_then(Row::created_at);
+        let Some(at) = created_here.filter(|at| at != created_there) else { return Ok(None) };
+        let end = Expires::At(issue::ended_everywhere(at));
+        let is_sooner = record.expires().is_later_than(end);
+        Ok(is_sooner.then(|| record.clone().changed(|parts| parts.expires = end)))
     }
 
     /// Returns a use as this host may keep it.

@@ -26,7 +26,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub(super) async fn revoke_alone_as_there(
         &self,
         record: &TokenRecord,
-        there: &ReadableRow,
+        row: &ReadableRow,
         revocation: &Revocation,
         others: OtherRows<'_>,
         by: &Actor,
@@ -34,13 +34,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     ) -> Result<Option<Outcome>, Failed> {
         // Rows beside this one may be of tokens that the source issued under the line. If one came
         // in between the steps below, the revocation would reach it.
-        if !others.is_last {
+        if !others.whole_file_was_read {
             return Ok(Some(Outcome::Later));
         }
-        let here = there.record();
+        let here = row.record();
         // The revocation comes last, so that a run which stopped before does all of this again.
         if !self.end_rotated_here_alone(record, here, by, now).await?
-            || !self.end_as_there(record, there, by, now).await?
+            || !self.end_as_there(record, row, by, now).await?
         {
             return Ok(None);
         }
@@ -58,13 +58,13 @@ impl<S: TokenStore> TokenAuthority<S> {
     async fn end_as_there(
         &self,
         record: &TokenRecord,
-        there: &ReadableRow,
+        row: &ReadableRow,
         by: &Actor,
         now: Timestamp,
     ) -> Result<bool, Failed> {
-        let (here, end) = (there.record(), issue::ended_everywhere(now));
+        let (here, end) = (row.record(), issue::ended_everywhere(now));
         // Nobody can change a row that is tampered with or unclear, or of the highest revision.
-        let can_change = self.is_intact(there).unwrap_or(false) && here.is_current_for(here);
+        let can_change = self.is_intact(row).unwrap_or(false) && here.is_current_for(here);
         if !can_change || here.expires().has_come(end) {
             return Ok(true);
         }
@@ -73,7 +73,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             successor: record.successor(),
             ..SealChange::default()
         };
-        Ok(self.supersede(there, change, by, now).await? == Replaced::Done)
+        Ok(self.write_superseded(row, change, by, now).await? == Replaced::Done)
     }
 
     /// Supersedes a token of ours that the source has rotated. It ends when it does there, or
@@ -84,25 +84,25 @@ impl<S: TokenStore> TokenAuthority<S> {
     pub(super) async fn supersede_as_there(
         &self,
         record: &TokenRecord,
-        there: &ReadableRow,
+        row: &ReadableRow,
         successor: TokenId,
         others: OtherRows<'_>,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Option<Outcome>, Failed> {
-        if !self.is_intact(there)? {
+        if !self.is_intact(row)? {
             return Ok(Some(Outcome::Kept(KeptAsIs::Tampered)));
         }
-        let here = there.record();
+        let here = row.record();
         let revocation = Revocation { at: now, reason: Reason::ROTATED, by: by.clone() };
         let mut ends_issued = false;
         if here.successor() != Some(successor) {
             let alone = self.issued_here_alone(here, others).await?;
             // The rest of the file may say that they are good there, and brings the successor.
-            if !alone.is_empty() && !others.is_last {
+            if !alone.is_empty() && !others.whole_file_was_read {
                 return Ok(Some(Outcome::Later));
             }
-            ends_issued = !self.spares_issued(record, here, successor).await?;
+            ends_issued = !self.spares_issued(record, here, successor, others).await?;
             if ends_issued {
                 self.end_issued_here_alone(here, &revocation, others, by, now).await?;
             }
@@ -116,7 +116,7 @@ impl<S: TokenStore> TokenAuthority<S> {
             successor: Some(successor),
             ..SealChange::default()
         };
-        let replaced = self.supersede(there, change, by, now).await?;
+        let replaced = self.write_superseded(row, change, by, now).await?;
         if ends_issued && replaced == Replaced::Done {
             // Another call may have issued one until then. A superseded token issues none.
             self.end_issued_here_alone(here, &revocation, others, by, now).await?;
@@ -125,15 +125,15 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Changes a superseded token, or supersedes it. What was issued under its line stays.
-    async fn supersede(
+    async fn write_superseded(
         &self,
-        there: &ReadableRow,
+        row: &ReadableRow,
         change: SealChange,
         by: &Actor,
         now: Timestamp,
     ) -> Result<Replaced, Failed> {
-        let form = self.engine.sealer.reseal(self.intact(there)?, change);
-        let is_new = form.record().successor() != there.record().successor();
+        let form = self.engine.sealer.reseal(self.intact(row)?, change);
+        let is_new = form.record().successor() != row.record().successor();
         let change = if is_new { ChangeKind::Superseded } else { ChangeKind::OverlapEnded };
         let view = self.view(&form, now);
         let replace = Replace {
@@ -152,7 +152,7 @@ impl<S: TokenStore> TokenAuthority<S> {
     }
 
     /// Returns whether the source's rotation spared what was issued under the line: it had an
-    /// overlap, and took nothing away.
+    /// overlap, and took nothing away. Nor was the new token revoked since.
     ///
     /// If the file can't show that, it counts as not spared.
     async fn spares_issued(
@@ -160,17 +160,24 @@ impl<S: TokenStore> TokenAuthority<S> {
         record: &TokenRecord,
         here: &TokenRecord,
         successor: TokenId,
+        others: OtherRows<'_>,
     ) -> Result<bool, Failed> {
-        // The successor is here by now, unless the source could not write it into the file.
+        // It is in the file, and here by now, unless the source could not write it.
+        let Some(created_there) = others.created_there.get(&successor) else { return Ok(false) };
         let row = self.store.find(successor).await?;
         let Some(new) = row.as_ref().and_then(Row::record) else { return Ok(false) };
-        // Without an overlap, the old token ended before the new one was made.
-        let had_overlap = !record.expires().has_come(new.created_at());
+        // Without an overlap, the old token ended before the new one was made. Both are instants of
+        // the source's clock: by the row here, the new one may have been made earlier. If the end
+        // was moved for this host, it only became sooner.
+        let had_overlap = !record.expires().has_come(*created_there);
         // Also if it was taken away before the rotation, or after it. A second rotation gave the
         // new token a sooner end, unless it had an overlap until that token's own end.
         let policy = &self.engine.policy;
         let took_away = issue::is_less(new.access(), new.expires(), &[here], policy);
-        Ok(had_overlap && !took_away)
+        // Nothing proves what a revoked one may do. Its revocation would have reached what was
+        // issued.
+        let is_good = new.revocation().is_none();
+        Ok(had_overlap && is_good && !took_away)
     }
 
     /// Revokes what a token was rotated to here, if the source rotated it to another.
