@@ -159,7 +159,7 @@ fn a_deleted_token_is_erased_by_git_and_the_answer_says_what_to_do() {
     assert!(said.contains("remote: The access token is not valid."), "{said}");
     assert!(said.contains(&format!("Make another at {}", forge.url("/"))), "{said}");
     assert!(!is_kept(home), "git forgets what is no good");
-    let log = forge.log_until("\"reason\":\"Revoked\"");
+    let log = forge.log_until("\"reason\":\"revoked\"");
     assert!(log.contains("\"address\":\"127.0.0.1\"") && !log.contains(&token), "{log}");
 }
 

@@ -96,6 +96,6 @@ fn no_log_holds_an_imported_token_that_came_as_a_user_name() {
     }
     let log = log();
     assert!(!log.contains(&TOKEN[..16]), "{log}");
-    assert_eq!(log.matches("\"reason\":\"Revoked\"").count(), 2, "{log}");
+    assert_eq!(log.matches("\"reason\":\"revoked\"").count(), 2, "{log}");
     assert_eq!(log.matches("\"account\":\"nobody\"").count(), 1, "{log}");
 }
