@@ -172,7 +172,7 @@ fn a_token_in_use_is_found_by_its_first_hash_and_the_other_is_not_looked_up() {
     let in_use = bench.imported(nextcloud_secret());
     let waiting = bench.imported(hashed_with(""));
     assert_eq!(bench.enter("alice", text).unwrap().id(), in_use);
-    // Whoever looks this row up denies its text.
+    // A look-up of this row would deny the text.
     bench.tokens.store().damage(waiting);
     assert_eq!(bench.enter("alice", text).unwrap().id(), in_use);
 }
